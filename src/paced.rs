@@ -1,0 +1,196 @@
+//! Setters that wait for room: a lossless bound.
+
+use crate::cell::{Cell, Committed, Shared};
+use crate::delivery::Follow;
+use crate::roll::{Key, Roll};
+use crate::sync::fence;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+/// Who waits for room, in the order they came. Guarded by the state's lock.
+///
+/// **Only the first in line may set; whoever makes room calls the first, and a first that leaves calls the next.**
+/// (Loom models `paced_*` check it.)
+pub(crate) struct Queue {
+    line: Roll<Option<Waker>>,
+}
+
+impl Queue {
+    pub(crate) const fn new() -> Self {
+        Self { line: Roll::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.line.len()
+    }
+
+    /// The first one's waker, to be woken where no lock is held.
+    pub(crate) fn call_first(&mut self) -> Option<Waker> {
+        self.line.rewind();
+        self.line.advance().and_then(|(_, waker)| waker.take())
+    }
+
+    fn is_first(&mut self, key: Option<Key>) -> bool {
+        self.line.rewind();
+        match (self.line.advance(), key) {
+            (None, _) => true,
+            (Some((first, _)), Some(key)) => first == key,
+            (Some(_), None) => false,
+        }
+    }
+}
+
+/// Sets once every bounded buffer has room. Made by [`Watched::set_paced`](crate::Watched::set_paced).
+#[must_use = "a paced set does nothing unless you `.await` it"]
+pub struct SetPaced<'a, T> {
+    cell: &'a Cell<T>,
+    /// `None` once it was set.
+    value: Option<T>,
+    /// Its place in line, once it had to wait.
+    place: Option<Key>,
+}
+
+impl<T> Unpin for SetPaced<'_, T> {}
+
+impl<'a, T> SetPaced<'a, T> {
+    pub(crate) fn new(cell: &'a Cell<T>, value: T) -> Self {
+        Self {
+            cell,
+            value: Some(value),
+            place: None,
+        }
+    }
+
+    /// Gives its place up. If that was the first, the next one is called.
+    fn leave_line(&mut self) {
+        let Some(key) = self.place.take() else { return };
+        let shared = self.cell.shared();
+        let dropped = shared.lock.with(|state| {
+            let paced = &mut state.observers().paced;
+            let first = paced.is_first(Some(key));
+            let own = paced.line.leave(key);
+            shared.pacing.store(paced.len());
+            (own, if first { paced.call_first() } else { None })
+        });
+        let (_own, next) = dropped;
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+}
+
+impl<T: PartialEq> Future for SetPaced<'_, T> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
+        let this = &mut *self;
+        let Some(value) = this.value.take() else {
+            panic!("onlooker: a paced set was polled after it had set");
+        };
+        // Cloned before the lock, and what it replaces is dropped after it.
+        let waker = context.waker().clone();
+        let shared = this.cell.shared();
+        let place = this.place;
+        let turn = this.cell.write_now(|state, version| {
+            let observers = state.observers();
+            if observers.paced.is_first(place) {
+                // Says so before it looks for room: a watcher pops first and looks for us second, so one of the
+                // two sees the other.
+                shared.pacing.store(observers.paced.len().max(1));
+                fence();
+                if observers.has_room() {
+                    let own = place
+                        .and_then(|key| observers.paced.line.leave(key))
+                        .flatten();
+                    shared.pacing.store(observers.paced.len());
+                    if let Some(next) = observers.paced.call_first() {
+                        observers.wake_later(next);
+                    }
+                    if *state.value() == value {
+                        return Turn::Unchanged(
+                            state.observers().take_serving(),
+                            [Some(waker), own],
+                            value,
+                        );
+                    }
+                    return Turn::Set(state.commit(value, version), [Some(waker), own]);
+                }
+            }
+            let observers = state.observers();
+            let paced = &mut observers.paced;
+            let (place, replaced) =
+                match place.and_then(|key| paced.line.get(key).map(|at| (key, at))) {
+                    Some((key, at)) => (key, at.replace(waker)),
+                    None => (paced.line.join(Some(waker)), None),
+                };
+            shared.pacing.store(paced.len());
+            Turn::Wait {
+                value,
+                place,
+                replaced,
+            }
+        });
+        match turn {
+            Turn::Wait {
+                value,
+                place,
+                replaced,
+            } => {
+                this.value = Some(value);
+                this.place = Some(place);
+                drop(replaced);
+                Poll::Pending
+            }
+            Turn::Unchanged(follow, _wakers, _value) => {
+                this.place = None;
+                shared.follow(follow);
+                Poll::Ready(false)
+            }
+            Turn::Set(committed, _wakers) => {
+                this.place = None;
+                this.cell.settle(committed);
+                Poll::Ready(true)
+            }
+        }
+    }
+}
+
+enum Turn<T> {
+    Set(Committed<T>, [Option<Waker>; 2]),
+    Unchanged(Follow, [Option<Waker>; 2], T),
+    Wait {
+        value: T,
+        place: Key,
+        replaced: Option<Waker>,
+    },
+}
+
+impl<T> Drop for SetPaced<'_, T> {
+    fn drop(&mut self) {
+        self.leave_line();
+    }
+}
+
+impl<T> fmt::Debug for SetPaced<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SetPaced")
+            .field("waiting", &self.place.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Shared<T> {
+    /// A watcher has made room, or left: calls the first paced setter, if one waits.
+    pub(crate) fn made_room(&self) {
+        fence();
+        if self.pacing.load() == 0 {
+            return;
+        }
+        let first = self.lock.with(|state| state.observers().paced.call_first());
+        if let Some(first) = first {
+            first.wake();
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A plain thread as an executor of one future.
+
+pub(crate) use imp::block_on;
+#[cfg(feature = "std")]
+pub(crate) use imp::block_until;
+
+#[cfg(all(feature = "std", not(loom)))]
+mod imp {
+    use alloc::sync::Arc;
+    use alloc::task::Wake;
+    use core::future::Future;
+    use core::pin::pin;
+    use core::sync::atomic::{AtomicBool, Ordering};
+    use core::task::{Context, Poll, Waker};
+    use std::thread::{self, Thread};
+    use std::time::Instant;
+
+    struct Parked {
+        thread: Thread,
+        /// A wake that has not been seen yet: the thread's own token may be taken by somebody else's `park`.
+        woken: AtomicBool,
+    }
+
+    impl Wake for Parked {
+        fn wake(self: Arc<Self>) {
+            self.wake_by_ref();
+        }
+
+        fn wake_by_ref(self: &Arc<Self>) {
+            // Release: what happened before the wake is seen after the sleep (acquire in `block_until`).
+            if !self.woken.swap(true, Ordering::AcqRel) {
+                self.thread.unpark();
+            }
+        }
+    }
+
+    /// Runs `future` to its end, asleep in between.
+    pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+        match block_until(future, None) {
+            Some(output) => output,
+            None => unreachable!("without a deadline only the output ends this"),
+        }
+    }
+
+    /// The same, until `deadline`: `None` if that came first.
+    pub(crate) fn block_until<F: Future>(
+        future: F,
+        deadline: Option<Instant>,
+    ) -> Option<F::Output> {
+        let parked = Arc::new(Parked {
+            thread: thread::current(),
+            woken: AtomicBool::new(false),
+        });
+        let waker = Waker::from(parked.clone());
+        let mut context = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                return Some(output);
+            }
+            while !parked.woken.swap(false, Ordering::AcqRel) {
+                match deadline {
+                    None => thread::park(),
+                    Some(deadline) => {
+                        let left = deadline.saturating_duration_since(Instant::now());
+                        if left.is_zero() {
+                            return None;
+                        }
+                        thread::park_timeout(left);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(loom)]
+mod imp {
+    use core::future::Future;
+    use std::time::Instant;
+
+    pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+        loom::future::block_on(future)
+    }
+
+    /// loom has no clock: models do not use deadlines.
+    pub(crate) fn block_until<F: Future>(future: F, _: Option<Instant>) -> Option<F::Output> {
+        Some(block_on(future))
+    }
+}
+
+#[cfg(not(feature = "std"))]
+mod imp {
+    use core::future::Future;
+
+    /// Without threads nobody waits for the backlog (`Serving::may_wait`), and nobody comes here.
+    pub(crate) fn block_on<F: Future>(_: F) {}
+}

@@ -1,0 +1,228 @@
+//! A watcher's buffer, its place among the observers, and the bell that wakes it.
+
+use crate::roll::Roll;
+use crate::sync::{Arc, Panic, catch, ring};
+use alloc::vec::Vec;
+use concurrent_queue::{ConcurrentQueue, PopError, PushError};
+use core::task::Waker;
+use event_listener::Event;
+
+/// What a full bounded buffer does with a new transition.
+///
+/// Either way the loss is counted: in [`Transition::missed`](crate::Transition::missed) of the next transition
+/// received and in [`Watcher::missed`](crate::Watcher::missed).
+///
+/// # Examples
+///
+/// ```
+/// use onlooker::{Overflow, Watched};
+///
+/// let state = Watched::new(0);
+/// let mut latest = state.watch_bounded(1, Overflow::DropOldest);
+/// let mut first = state.watch_bounded(1, Overflow::DropNewest);
+/// state.set(1);
+/// state.set(2);
+/// assert_eq!(latest.try_recv().unwrap().new, 2);
+/// assert_eq!(first.try_recv().unwrap().new, 1);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Makes room by giving up the oldest transition: the watcher always ends on the present value.
+    DropOldest,
+    /// Gives up the new transition: the watcher keeps the beginning of what happened, and may **not** end on the
+    /// present value.
+    DropNewest,
+}
+
+/// What a ring holds: the value before is what its watcher saw last.
+pub(crate) type Item<T> = (u64, T);
+
+/// The buffer alone. The commit pushes, under its lock; only the watcher pops, and the commit when it evicts.
+pub(crate) struct Ring<T> {
+    queue: ConcurrentQueue<Item<T>>,
+}
+
+impl<T> Ring<T> {
+    pub(crate) fn new(capacity: Option<usize>) -> Self {
+        Self {
+            queue: match capacity {
+                Some(capacity) => ConcurrentQueue::bounded(capacity),
+                None => ConcurrentQueue::unbounded(),
+            },
+        }
+    }
+
+    /// `Closed` comes only after the last one.
+    #[inline]
+    pub(crate) fn pop(&self) -> Result<Item<T>, PopError> {
+        ring(|| self.queue.pop())
+    }
+
+    /// Pushes no more; what is left can still be popped.
+    pub(crate) fn close(&self) {
+        ring(|| self.queue.close());
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        ring(|| self.queue.is_closed())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        ring(|| self.queue.len())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        ring(|| self.queue.is_empty())
+    }
+
+    fn is_full(&self) -> bool {
+        ring(|| self.queue.is_full())
+    }
+
+    pub(crate) fn capacity(&self) -> Option<usize> {
+        self.queue.capacity()
+    }
+}
+
+/// Wakes one sleeper: a watcher, or the setters that wait for the backlog.
+pub(crate) struct Bell {
+    pub(crate) event: Event,
+}
+
+impl Bell {
+    crate::sync::const_fn! {
+        pub(crate) const fn new() -> Self {
+            Self { event: Event::new() }
+        }
+    }
+}
+
+/// Somebody to wake, once no lock is held.
+pub(crate) enum Wake {
+    Task(Waker),
+    Bell(Arc<Bell>),
+}
+
+impl Wake {
+    pub(crate) fn wake(self) {
+        match self {
+            Wake::Task(waker) => waker.wake(),
+            Wake::Bell(bell) => {
+                bell.event.notify(usize::MAX);
+            }
+        }
+    }
+}
+
+/// A watcher's place among the observers. All of it is touched under the lock only.
+pub(crate) struct Seat<T> {
+    pub(crate) ring: Arc<Ring<T>>,
+    pub(crate) bell: Arc<Bell>,
+    /// `None`: unbounded.
+    pub(crate) overflow: Option<Overflow>,
+    /// Transitions its overflow policy, or a panic of `T`'s `Clone`, kept from it.
+    pub(crate) missed: u64,
+    /// It sleeps, or is about to: it found its ring empty under this same lock.
+    pub(crate) parked: bool,
+}
+
+impl<T> Seat<T> {
+    pub(crate) fn has_room(&self) -> bool {
+        self.overflow.is_none() || !self.ring.is_full()
+    }
+}
+
+/// Gives every watcher a clone of `new`. Called inside the commit.
+///
+/// A panic of `T`'s `Clone` costs its watcher this one transition, counted as missed; the first such panic comes
+/// back and the others are served.
+pub(crate) type Feed<T> =
+    fn(&mut Roll<Seat<T>>, seq: u64, new: &T, out: &mut Outgoing<'_, T>) -> Option<Panic>;
+
+/// What a commit leaves to do once the lock is released.
+pub(crate) struct Outgoing<'a, T> {
+    pub(crate) woken: &'a mut alloc::collections::VecDeque<Wake>,
+    pub(crate) evicted: &'a mut Vec<T>,
+}
+
+pub(crate) fn feed<T: Clone>(
+    seats: &mut Roll<Seat<T>>,
+    seq: u64,
+    new: &T,
+    out: &mut Outgoing<'_, T>,
+) -> Option<Panic> {
+    let mut first = None;
+    seats.rewind();
+    // One frame for all of them, not one each: the cursor is in the roll and goes on after a panic.
+    loop {
+        let mut at = None;
+        let fed = catch(|| {
+            while let Some((key, seat)) = seats.advance() {
+                at = Some(key);
+                seat.push(seq, new, out);
+            }
+        });
+        let Err(panic) = fed else { return first };
+        if let Some(seat) = at.and_then(|key| seats.get(key)) {
+            seat.missed += 1;
+        }
+        first.get_or_insert(panic);
+    }
+}
+
+impl<T: Clone> Seat<T> {
+    #[inline]
+    fn push(&mut self, seq: u64, new: &T, out: &mut Outgoing<'_, T>) {
+        if self.overflow == Some(Overflow::DropNewest) && self.ring.is_full() {
+            self.missed += 1;
+            return;
+        }
+        let mut item = (seq, new.clone());
+        loop {
+            match ring(|| self.ring.queue.push(item)) {
+                Ok(()) => break,
+                // After the end there are no transitions; refuse rather than lose our way.
+                Err(PushError::Closed(refused)) => {
+                    out.discard(refused.1);
+                    return;
+                }
+                Err(PushError::Full(back)) => item = back,
+            }
+            // Full for a moment longer while the watcher is half way through a pop: then there is room at the
+            // next look, and nothing to evict.
+            if self.overflow == Some(Overflow::DropOldest) && self.ring.is_full() {
+                if let Ok((_, oldest)) = self.ring.pop() {
+                    self.missed += 1;
+                    out.discard(oldest);
+                }
+            } else if self.ring.is_full() {
+                self.missed += 1;
+                out.discard(item.1);
+                return;
+            } else {
+                spin();
+            }
+        }
+        if self.parked {
+            self.parked = false;
+            out.woken.push_back(Wake::Bell(self.bell.clone()));
+        }
+    }
+}
+
+fn spin() {
+    #[cfg(not(loom))]
+    core::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
+impl<T> Outgoing<'_, T> {
+    /// Values are not dropped under the lock.
+    fn discard(&mut self, value: T) {
+        if core::mem::needs_drop::<T>() {
+            self.evicted.push(value);
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! The only file that knows what it runs on: std, a critical section, or loom.
+//!
+//! Each back-end offers the same names. [`Lock`] is `with(|state| …)` and not a guard, because a critical
+//! section cannot be one.
+//!
+//! **Re-entry.** Code of the user that runs under the lock (`PartialEq`, `Clone`, the closures of the atomic
+//! writers) may not come back to the same state. Whoever holds a lock leaves its name on it; only who finds the
+//! lock taken reads the name, so the check is two plain stores on the fast path.
+
+#[cfg(not(any(feature = "std", feature = "critical-section")))]
+compile_error!(
+    "onlooker needs a lock: enable the feature `std` (the default), or `critical-section` on targets without std"
+);
+
+pub(crate) use backend::{Counter, Held, Lock, Once, Version};
+
+#[cfg(not(feature = "portable-atomic"))]
+pub(crate) use alloc::sync::Arc;
+#[cfg(feature = "portable-atomic")]
+pub(crate) use portable_atomic_util::Arc;
+
+pub(crate) use panics::{Panic, catch, panicking, resume};
+pub(crate) use serving::Serving;
+
+const REENTRY: &str = "onlooker: the same `Watched` was called from inside one of its own closures \
+    (`read`, `set_if`, `update`, `try_update`, `modify`) or from its value's own `PartialEq` or `Clone`; \
+    these run under its lock, so compute there and call after they returned";
+
+/// `const fn` where the back-end allows it: loom's types have no const constructor.
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => {
+        #[cfg(not(loom))]
+        $(#[$meta])* $vis const fn $($rest)*
+        #[cfg(loom)]
+        $(#[$meta])* $vis fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
+
+/// A store before this fence and a load after it keep their order, for every thread.
+#[inline]
+pub(crate) fn fence() {
+    #[cfg(not(loom))]
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    #[cfg(loom)]
+    loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
+}
+
+/// Runs one ring operation where no interrupt can come between its halves: the ring below spins on a peer that
+/// is half way through, which on one core would be for ever.
+#[inline]
+pub(crate) fn ring<R>(operation: impl FnOnce() -> R) -> R {
+    #[cfg(all(feature = "critical-section", not(loom)))]
+    return critical_section::with(|_| operation());
+    #[cfg(any(not(feature = "critical-section"), loom))]
+    operation()
+}
+
+#[cfg(all(not(feature = "critical-section"), not(loom)))]
+mod backend {
+    use core::panic::Location;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
+
+    pub(crate) struct Lock<S> {
+        mutex: Mutex<S>,
+        /// The thread inside, or 0.
+        holder: AtomicUsize,
+    }
+
+    impl<S> Lock<S> {
+        pub(crate) const fn new(state: S) -> Self {
+            Self {
+                mutex: Mutex::new(state),
+                holder: AtomicUsize::new(0),
+            }
+        }
+
+        /// Runs `f` alone. A panic in `f` leaves the lock usable: whoever writes under it keeps the state whole
+        /// at every step.
+        #[inline]
+        #[track_caller]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
+            let mut guard = match self.mutex.try_lock() {
+                Ok(guard) => guard,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => self.contended(Location::caller()),
+            };
+            // Relaxed: a thread that finds its own name here wrote it itself.
+            self.holder.store(name(), Ordering::Relaxed);
+            let _left = Left(&self.holder);
+            f(&mut guard)
+        }
+
+        #[cold]
+        fn contended(&self, _from: &'static Location<'static>) -> MutexGuard<'_, S> {
+            assert!(
+                self.holder.load(Ordering::Relaxed) != name(),
+                "{}",
+                super::REENTRY
+            );
+            match self.mutex.lock() {
+                Ok(guard) => guard,
+                Err(poisoned) => poisoned.into_inner(),
+            }
+        }
+    }
+
+    struct Left<'a>(&'a AtomicUsize);
+
+    impl Drop for Left<'_> {
+        #[inline]
+        fn drop(&mut self) {
+            self.0.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A number no other running thread has.
+    #[inline]
+    fn name() -> usize {
+        std::thread_local!(static HERE: u8 = const { 0 });
+        HERE.with(|here| core::ptr::from_ref(here).addr())
+    }
+
+    /// Set at most once, read without a lock.
+    pub(crate) struct Once<V>(OnceLock<V>);
+
+    /// What a [`Once`] gives: here a reference, where it sits behind a lock a clone.
+    pub(crate) type Held<'a, V> = &'a V;
+
+    impl<V: Clone> Once<V> {
+        pub(crate) const fn new() -> Self {
+            Self(OnceLock::new())
+        }
+
+        #[inline]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(Option<&V>) -> R) -> R {
+            f(self.0.get())
+        }
+
+        #[inline]
+        pub(crate) fn get(&self) -> Option<Held<'_, V>> {
+            self.0.get()
+        }
+
+        pub(crate) fn set(&self, value: V) {
+            let _ = self.0.set(value);
+        }
+    }
+
+    pub(crate) use super::atomics::{Counter, Version};
+}
+
+#[cfg(all(feature = "critical-section", not(loom)))]
+mod backend {
+    use core::cell::{OnceCell, RefCell};
+    use critical_section::Mutex;
+
+    pub(crate) struct Lock<S>(Mutex<RefCell<S>>);
+
+    impl<S> Lock<S> {
+        pub(crate) const fn new(state: S) -> Self {
+            Self(Mutex::new(RefCell::new(state)))
+        }
+
+        /// Runs `f` alone, with interrupts masked.
+        #[track_caller]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
+            critical_section::with(|cs| match self.0.borrow(cs).try_borrow_mut() {
+                Ok(mut state) => f(&mut state),
+                Err(_) => panic!("{}", super::REENTRY),
+            })
+        }
+    }
+
+    pub(crate) struct Once<V>(Mutex<OnceCell<V>>);
+
+    pub(crate) type Held<'a, V> = V;
+
+    impl<V: Clone> Once<V> {
+        pub(crate) const fn new() -> Self {
+            Self(Mutex::new(OnceCell::new()))
+        }
+
+        pub(crate) fn with<R>(&self, f: impl FnOnce(Option<&V>) -> R) -> R {
+            critical_section::with(|cs| f(self.0.borrow(cs).get()))
+        }
+
+        pub(crate) fn get(&self) -> Option<Held<'_, V>> {
+            self.with(|value| value.cloned())
+        }
+
+        pub(crate) fn set(&self, value: V) {
+            critical_section::with(|cs| {
+                let _ = self.0.borrow(cs).set(value);
+            });
+        }
+    }
+
+    pub(crate) use super::atomics::{Counter, Version};
+}
+
+#[cfg(not(loom))]
+mod atomics {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Written under the lock, read without it. Load and store only, so every target has it.
+    pub(crate) struct Counter(AtomicUsize);
+
+    impl Counter {
+        pub(crate) const fn new() -> Self {
+            Self(AtomicUsize::new(0))
+        }
+
+        /// Acquire: pairs with the release in `store`.
+        #[inline]
+        pub(crate) fn load(&self) -> usize {
+            self.0.load(Ordering::Acquire)
+        }
+
+        /// Release: pairs with the acquire in `load`.
+        #[inline]
+        pub(crate) fn store(&self, count: usize) {
+            self.0.store(count, Ordering::Release);
+        }
+    }
+
+    /// The version beside the lock. Targets without 64-bit atomics have none and ask under the lock.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) struct Version(core::sync::atomic::AtomicU64);
+
+    #[cfg(target_has_atomic = "64")]
+    impl Version {
+        pub(crate) const fn new() -> Self {
+            Self(core::sync::atomic::AtomicU64::new(0))
+        }
+
+        /// Acquire: pairs with the release in `publish`.
+        #[inline]
+        pub(crate) fn peek(&self) -> Option<u64> {
+            Some(self.0.load(Ordering::Acquire))
+        }
+
+        /// Release: pairs with the acquire in `peek`. Called under the lock.
+        #[inline]
+        pub(crate) fn publish(&self, version: u64) {
+            self.0.store(version, Ordering::Release);
+        }
+    }
+
+    #[cfg(not(target_has_atomic = "64"))]
+    pub(crate) struct Version;
+
+    #[cfg(not(target_has_atomic = "64"))]
+    impl Version {
+        pub(crate) const fn new() -> Self {
+            Self
+        }
+
+        pub(crate) fn peek(&self) -> Option<u64> {
+            None
+        }
+
+        pub(crate) fn publish(&self, _: u64) {}
+    }
+}
+
+#[cfg(loom)]
+mod backend {
+    use core::sync::atomic as plain;
+    use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    use loom::sync::{Mutex, MutexGuard};
+
+    pub(crate) struct Lock<S> {
+        mutex: Mutex<S>,
+        /// Not loom's: only the thread that wrote it acts on what it reads.
+        holder: plain::AtomicUsize,
+    }
+
+    impl<S> Lock<S> {
+        pub(crate) fn new(state: S) -> Self {
+            Self {
+                mutex: Mutex::new(state),
+                holder: plain::AtomicUsize::new(0),
+            }
+        }
+
+        #[track_caller]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
+            assert!(
+                self.holder.load(plain::Ordering::Relaxed) != name(),
+                "{}",
+                super::REENTRY
+            );
+            let mut guard: MutexGuard<'_, S> = match self.mutex.lock() {
+                Ok(guard) => guard,
+                Err(poisoned) => poisoned.into_inner(),
+            };
+            self.holder.store(name(), plain::Ordering::Relaxed);
+            let _left = Left(&self.holder);
+            f(&mut guard)
+        }
+    }
+
+    struct Left<'a>(&'a plain::AtomicUsize);
+
+    impl Drop for Left<'_> {
+        fn drop(&mut self) {
+            self.0.store(0, plain::Ordering::Relaxed);
+        }
+    }
+
+    fn name() -> usize {
+        static NEXT: plain::AtomicUsize = plain::AtomicUsize::new(1);
+        loom::thread_local!(static NAME: usize = NEXT.fetch_add(1, plain::Ordering::Relaxed));
+        NAME.with(|name| *name)
+    }
+
+    pub(crate) struct Once<V>(Mutex<Option<V>>);
+
+    pub(crate) type Held<'a, V> = V;
+
+    impl<V: Clone> Once<V> {
+        pub(crate) fn new() -> Self {
+            Self(Mutex::new(None))
+        }
+
+        pub(crate) fn with<R>(&self, f: impl FnOnce(Option<&V>) -> R) -> R {
+            let value = self.0.lock().unwrap().clone();
+            f(value.as_ref())
+        }
+
+        pub(crate) fn get(&self) -> Option<Held<'_, V>> {
+            self.0.lock().unwrap().clone()
+        }
+
+        pub(crate) fn set(&self, value: V) {
+            *self.0.lock().unwrap() = Some(value);
+        }
+    }
+
+    pub(crate) struct Counter(AtomicUsize);
+
+    impl Counter {
+        pub(crate) fn new() -> Self {
+            Self(AtomicUsize::new(0))
+        }
+
+        pub(crate) fn load(&self) -> usize {
+            self.0.load(Ordering::Acquire)
+        }
+
+        pub(crate) fn store(&self, count: usize) {
+            self.0.store(count, Ordering::Release);
+        }
+    }
+
+    pub(crate) struct Version(AtomicU64);
+
+    impl Version {
+        pub(crate) fn new() -> Self {
+            Self(AtomicU64::new(0))
+        }
+
+        pub(crate) fn peek(&self) -> Option<u64> {
+            Some(self.0.load(Ordering::Acquire))
+        }
+
+        pub(crate) fn publish(&self, version: u64) {
+            self.0.store(version, Ordering::Release);
+        }
+    }
+}
+
+/// Panics of the user's code: caught with std, so that one harms no other. Without std nothing can be caught.
+#[cfg(feature = "std")]
+mod panics {
+    use alloc::boxed::Box;
+    use core::any::Any;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    pub(crate) type Panic = Box<dyn Any + Send>;
+
+    #[inline]
+    pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
+        catch_unwind(AssertUnwindSafe(f))
+    }
+
+    pub(crate) fn resume(panic: Panic) -> ! {
+        resume_unwind(panic)
+    }
+
+    pub(crate) fn panicking() -> bool {
+        std::thread::panicking()
+    }
+}
+
+#[cfg(not(feature = "std"))]
+mod panics {
+    pub(crate) enum Panic {}
+
+    pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
+        Ok(f())
+    }
+
+    pub(crate) fn resume(panic: Panic) -> ! {
+        match panic {}
+    }
+
+    pub(crate) fn panicking() -> bool {
+        false
+    }
+}
+
+/// Marks the thread that is inside a delivery, of any state: a setter there never waits for the backlog.
+/// With interrupts no setter may wait, since what it waits for may be the code it interrupted.
+#[cfg(all(feature = "std", not(feature = "critical-section"), not(loom)))]
+mod serving {
+    use core::cell::Cell;
+
+    std::thread_local!(static DEPTH: Cell<usize> = const { Cell::new(0) });
+
+    pub(crate) struct Serving(());
+
+    impl Serving {
+        pub(crate) fn enter() -> Self {
+            DEPTH.with(|depth| depth.set(depth.get() + 1));
+            Self(())
+        }
+
+        pub(crate) fn may_wait() -> bool {
+            DEPTH.with(|depth| depth.get() == 0)
+        }
+    }
+
+    impl Drop for Serving {
+        fn drop(&mut self) {
+            DEPTH.with(|depth| depth.set(depth.get() - 1));
+        }
+    }
+}
+
+#[cfg(any(not(feature = "std"), feature = "critical-section", loom))]
+mod serving {
+    pub(crate) struct Serving(());
+
+    impl Serving {
+        pub(crate) fn enter() -> Self {
+            Self(())
+        }
+
+        pub(crate) fn may_wait() -> bool {
+            false
+        }
+    }
+}

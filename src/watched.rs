@@ -1,0 +1,677 @@
+//! The public face: a value that hides no state from those who watch it.
+
+use crate::callback::{Callback, OnChange, OnValue};
+use crate::cell::Cell;
+use crate::delivery::{Follow, Observers};
+use crate::paced::SetPaced;
+use crate::reader::Reader;
+use crate::ring::{Bell, Overflow, Ring, Seat, feed};
+use crate::sync::{Arc, const_fn};
+use crate::targets::Target;
+use crate::transition::Transition;
+use crate::wait::{self, Present, Wait};
+use crate::watcher::Watcher;
+use alloc::boxed::Box;
+use core::fmt;
+
+/// A value that hides no state from those who watch it.
+///
+/// A plain struct: put it in a `static`, an `Arc`, or a field. Any thread may set it through a shared reference; no
+/// allocation happens until something observes.
+///
+/// # Panics
+///
+/// Every method panics, with a message that names the rule, when it is called from inside a closure of
+/// [`read`](Self::read), [`set_if`](Self::set_if), [`update`](Self::update), [`try_update`](Self::try_update) or
+/// [`modify`](Self::modify) of the same state, or from `T`'s own `PartialEq` or `Clone` while the state compares or
+/// clones: these run under its lock. The state stays usable.
+///
+/// # Examples
+///
+/// ```
+/// use onlooker::Watched;
+///
+/// static MODE: Watched<&str> = Watched::new("idle");
+///
+/// let busy = MODE.wait_for("busy");
+/// MODE.set("busy");
+/// MODE.set("idle");
+/// assert_eq!(busy.wait(), "busy");
+/// ```
+pub struct Watched<T> {
+    cell: Cell<T>,
+}
+
+impl<T> Watched<T> {
+    const_fn! {
+        /// A state with this value, at version 0.
+        pub const fn new(value: T) -> Self {
+            Self {
+                cell: Cell::new(value),
+            }
+        }
+    }
+
+    /// Ends the state and gives its value back. Watchers drain what they have, then end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(String::from("last"));
+    /// assert_eq!(state.into_inner(), "last");
+    /// ```
+    pub fn into_inner(mut self) -> T {
+        match self.cell.close() {
+            Some(value) => value,
+            None => unreachable!("only this and the drop take the value"),
+        }
+    }
+
+    // Writing
+
+    /// Stores `value`; says whether that was a transition. Storing an equal value is none.
+    ///
+    /// Never fails and waits for no reader. When it returns, watchers and value waits have the transition, and
+    /// predicates and callbacks have seen it too, unless another thread is delivering at that moment, which then
+    /// does it right away.
+    ///
+    /// # Blocking
+    ///
+    /// Predicates and callbacks run on setting threads. While more than a thousand transitions are on their way to
+    /// them, because they take longer than the setters, a setter sleeps until they have caught up; one inside such a
+    /// predicate or callback never does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(1);
+    /// assert!(state.set(2));
+    /// assert!(!state.set(2));
+    /// assert_eq!(state.version(), 1);
+    /// ```
+    #[inline]
+    #[doc(alias = "send")]
+    pub fn set(&self, value: T) -> bool
+    where
+        T: PartialEq,
+    {
+        // Under the lock: compare, swap, count, fill rings, latch value waits.
+        let committed = self.cell.write(|state, version| {
+            if *state.value() == value {
+                Err(value)
+            } else {
+                Ok(state.commit(value, version))
+            }
+        });
+        // Released: wake, then predicates, then callbacks.
+        committed
+            .map(|committed| self.cell.settle(committed))
+            .is_ok()
+    }
+
+    /// Stores `value` and returns the one before. Always a transition, even to an equal value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(1);
+    /// assert_eq!(state.replace(1), 1);
+    /// assert_eq!(state.version(), 1);
+    /// ```
+    #[doc(alias = "send_replace")]
+    pub fn replace(&self, value: T) -> T {
+        let committed = self
+            .cell
+            .write(|state, version| state.commit(value, version));
+        self.cell.settle(committed)
+    }
+
+    /// Stores `value` if `condition` holds for the present one, in one step.
+    ///
+    /// `Ok` if it held; were the values equal, nothing happened.
+    ///
+    /// # Errors
+    ///
+    /// Gives `value` back if the condition did not hold.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new("open");
+    /// assert_eq!(state.set_if("closing", |now| *now == "open"), Ok(()));
+    /// assert_eq!(state.set_if("closing", |now| *now == "open"), Err("closing"));
+    /// ```
+    #[doc(alias = "send_if_modified")]
+    #[doc(alias = "compare_exchange")]
+    pub fn set_if(&self, value: T, condition: impl FnOnce(&T) -> bool) -> Result<(), T>
+    where
+        T: PartialEq,
+    {
+        let decided = self.cell.write(|state, version| {
+            if !condition(state.value()) {
+                Err(value)
+            } else if *state.value() == value {
+                Ok(Err(value))
+            } else {
+                Ok(Ok(state.commit(value, version)))
+            }
+        });
+        if let Ok(committed) = decided? {
+            self.cell.settle(committed);
+        }
+        Ok(())
+    }
+
+    /// Stores what `f` makes of the present value, in one step, and returns the value before. An equal result is no
+    /// transition.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let count = onlooker::Watched::new(1);
+    /// assert_eq!(count.update(|n| n + 1), 1);
+    /// assert_eq!(count.get(), 2);
+    /// ```
+    pub fn update(&self, f: impl FnOnce(&T) -> T) -> T
+    where
+        T: Clone + PartialEq,
+    {
+        match self.try_update(|value| Some(f(value))) {
+            Ok(previous) | Err(previous) => previous,
+        }
+    }
+
+    /// Stores what `f` makes of the present value, if it makes something, in one step; returns the value before.
+    ///
+    /// An equal result is no transition.
+    ///
+    /// # Errors
+    ///
+    /// The present value, if `f` gave `None`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let tickets = onlooker::Watched::new(1_u32);
+    /// assert_eq!(tickets.try_update(|n| n.checked_sub(1)), Ok(1));
+    /// assert_eq!(tickets.try_update(|n| n.checked_sub(1)), Err(0));
+    /// ```
+    #[doc(alias = "fetch_update")]
+    pub fn try_update(&self, f: impl FnOnce(&T) -> Option<T>) -> Result<T, T>
+    where
+        T: Clone + PartialEq,
+    {
+        enum Decided<T> {
+            Committed(crate::cell::Committed<T>),
+            // The new value comes along to be dropped outside.
+            Equal(T, #[allow(dead_code)] T),
+            Refused(T),
+        }
+        let decided = self.cell.write(|state, version| match f(state.value()) {
+            None => Decided::Refused(state.value().clone()),
+            Some(new) if new == *state.value() => Decided::Equal(state.value().clone(), new),
+            Some(new) => Decided::Committed(state.commit(new, version)),
+        });
+        match decided {
+            Decided::Committed(committed) => Ok(self.cell.settle(committed)),
+            Decided::Equal(present, _) => Ok(present),
+            Decided::Refused(present) => Err(present),
+        }
+    }
+
+    /// Changes the value in place, in one step; says whether that was a transition.
+    ///
+    /// `f` works on a clone, which is published if it differs: a panic in `f` changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let list = onlooker::Watched::new(vec![1]);
+    /// assert!(list.modify(|list| list.push(2)));
+    /// assert_eq!(list.get(), [1, 2]);
+    /// ```
+    #[doc(alias = "send_modify")]
+    pub fn modify(&self, f: impl FnOnce(&mut T)) -> bool
+    where
+        T: Clone + PartialEq,
+    {
+        let committed = self.cell.write(|state, version| {
+            let mut value = state.value().clone();
+            f(&mut value);
+            if value == *state.value() {
+                Err(value)
+            } else {
+                Ok(state.commit(value, version))
+            }
+        });
+        committed
+            .map(|committed| self.cell.settle(committed))
+            .is_ok()
+    }
+
+    /// Waits until every bounded buffer has room, then sets: nothing is lost, at the price of a setter that waits for
+    /// its readers. The output says whether it was a transition.
+    ///
+    /// Fair: paced setters set in the order in which they first found no room. Plain setters do not queue; they may
+    /// take the room first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it has set nothing, and the next in line has its place.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use onlooker::{Overflow, Watched};
+    ///
+    /// let state = Watched::new(0);
+    /// let mut watcher = state.watch_bounded(1, Overflow::DropOldest);
+    /// state.set_paced(1).await;
+    /// let (set, received) = futures_lite::future::zip(state.set_paced(2), watcher.recv()).await;
+    /// assert!(set);
+    /// assert_eq!(received.unwrap().new, 1);
+    /// assert_eq!(watcher.missed(), 0);
+    /// # });
+    /// ```
+    pub fn set_paced(&self, value: T) -> SetPaced<'_, T>
+    where
+        T: PartialEq,
+    {
+        SetPaced::new(&self.cell, value)
+    }
+
+    // Reading
+
+    /// A clone of the present value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(onlooker::Watched::new(7).get(), 7);
+    /// ```
+    #[inline]
+    #[doc(alias = "borrow")]
+    pub fn get(&self) -> T
+    where
+        T: Clone,
+    {
+        self.read(T::clone)
+    }
+
+    /// What `f` makes of the present value, without cloning it. `f` runs under the state's lock: keep it short.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = onlooker::Watched::new(String::from("sensor"));
+    /// assert_eq!(name.read(|name| name.len()), 6);
+    /// ```
+    #[inline]
+    pub fn read<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        self.cell.with(|state| f(state.value()))
+    }
+
+    /// How many transitions there were so far. [`Transition::seq`] counts the same way.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.cell.version()
+    }
+
+    /// A cached view for hot loops, which reads again only when the version moved.
+    pub fn reader(&self) -> Reader<'_, T>
+    where
+        T: Clone,
+    {
+        Reader::new(&self.cell)
+    }
+
+    /// How many [`Watcher`]s there are.
+    #[doc(alias = "receiver_count")]
+    pub fn watcher_count(&self) -> usize {
+        self.cell
+            .with(|state| state.seen_by().map_or(0, |observers| observers.seats.len()))
+    }
+
+    // Watching
+
+    /// Subscribes, with a buffer that grows as it must: nothing is ever missed.
+    ///
+    /// Registration and the snapshot [`seen`](Watcher::seen) are one step: no transition comes between.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// state.set(1);
+    /// state.set(2);
+    /// assert_eq!(watcher.try_recv().unwrap().new, 1);
+    /// assert_eq!(watcher.try_recv().unwrap().new, 2);
+    /// ```
+    #[doc(alias = "subscribe")]
+    pub fn watch(&self) -> Watcher<T>
+    where
+        T: Clone,
+    {
+        self.join(None)
+    }
+
+    /// Subscribes, with a buffer for exactly `capacity` transitions; `overflow` says what a full one gives up.
+    ///
+    /// # Panics
+    ///
+    /// If `capacity` is 0: a buffer without room would miss everything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use onlooker::{Overflow, Watched};
+    ///
+    /// let gauge = Watched::new(0);
+    /// let mut latest = gauge.watch_bounded(1, Overflow::DropOldest);
+    /// (1..=100).for_each(|n| { gauge.set(n); });
+    /// let change = latest.try_recv().unwrap();
+    /// assert_eq!((change.new, change.missed), (100, 99));
+    /// ```
+    #[track_caller]
+    pub fn watch_bounded(&self, capacity: usize, overflow: Overflow) -> Watcher<T>
+    where
+        T: Clone,
+    {
+        assert!(
+            capacity > 0,
+            "onlooker: a watcher's capacity is at least 1, since a buffer without room would miss everything"
+        );
+        self.join(Some((capacity, overflow)))
+    }
+
+    fn join(&self, bound: Option<(usize, Overflow)>) -> Watcher<T>
+    where
+        T: Clone,
+    {
+        let shared = self.cell.shared().clone();
+        let ring = Arc::new(Ring::new(bound.map(|(capacity, _)| capacity)));
+        let bell = Arc::new(Bell::new());
+        let seat = Seat {
+            ring: ring.clone(),
+            bell: bell.clone(),
+            overflow: bound.map(|(_, overflow)| overflow),
+            missed: 0,
+            parked: false,
+        };
+        let (key, seen, seq) = shared.lock.with(|state| {
+            let (seen, seq) = (state.value().clone(), state.seq);
+            let observers = state.observers();
+            observers.feed = Some(feed::<T>);
+            let key = observers.seats.join(seat);
+            observers.reserve_wakes();
+            (key, seen, seq)
+        });
+        Watcher::new(shared, ring, bell, key, seen, seq)
+    }
+}
+
+/// Waiting. Each of these registers at the call, not at the first poll, and is decided where transitions happen: a
+/// value that came and went is not missed.
+impl<T: Send> Watched<T> {
+    /// The value, once the state is or becomes equal to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let state = onlooker::Watched::new(0);
+    /// let two = state.wait_for(2);
+    /// (1..=3).for_each(|n| { state.set(n); });
+    /// assert_eq!(two.await, 2);
+    /// # });
+    /// ```
+    pub fn wait_for(&self, value: T) -> Wait<'_, T>
+    where
+        T: Clone + PartialEq,
+    {
+        wait::for_value(&self.cell, Target::Equal(value), Present::Counts)
+    }
+
+    /// The first value that differs, the present one included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let state = onlooker::Watched::new("starting");
+    /// let started = state.wait_for_not("starting");
+    /// state.set("ready");
+    /// assert_eq!(started.await, "ready");
+    /// # });
+    /// ```
+    pub fn wait_for_not(&self, value: T) -> Wait<'_, T>
+    where
+        T: Clone + PartialEq,
+    {
+        wait::for_value(&self.cell, Target::Differs(value), Present::Counts)
+    }
+
+    /// The first value for which `pred` holds, the present one included.
+    ///
+    /// The predicate sees every transition, in order. It runs on setting threads, outside the lock, and may call any
+    /// method of any `Watched`. If it panics, the wait ends with that panic (`std`) and nobody else notices.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let level = onlooker::Watched::new(0);
+    /// let high = level.wait_until(|level| *level > 90);
+    /// level.set(95);
+    /// level.set(10);
+    /// assert_eq!(high.await, 95);
+    /// # });
+    /// ```
+    pub fn wait_until(&self, mut pred: impl FnMut(&T) -> bool + Send + 'static) -> Wait<'_, T>
+    where
+        T: Clone + 'static,
+    {
+        let seek = move |value: &T| pred(value).then(|| value.clone());
+        wait::seek(&self.cell, seek, Present::Counts)
+    }
+
+    /// The first `Some` that `f` makes of a value, the present one included: narrowing, with no unwrap afterwards.
+    /// `f` runs as the predicate of [`wait_until`](Self::wait_until) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let reply = onlooker::Watched::new(Err("not yet"));
+    /// let answer = reply.wait_map(|reply| reply.ok());
+    /// reply.set(Ok(42));
+    /// assert_eq!(answer.await, 42);
+    /// # });
+    /// ```
+    pub fn wait_map<U>(&self, f: impl FnMut(&T) -> Option<U> + Send + 'static) -> Wait<'_, U>
+    where
+        T: Clone,
+        U: Send + 'static,
+    {
+        wait::seek(&self.cell, f, Present::Counts)
+    }
+
+    /// The next transition.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let state = onlooker::Watched::new(1);
+    /// let change = state.wait_for_change();
+    /// state.set(2);
+    /// state.set(3);
+    /// let change = change.await;
+    /// assert_eq!((change.old, change.new), (1, 2));
+    /// # });
+    /// ```
+    #[doc(alias = "changed")]
+    pub fn wait_for_change(&self) -> Wait<'_, Transition<T>>
+    where
+        T: Clone,
+    {
+        wait::for_change(&self.cell)
+    }
+
+    /// The value, at the next transition into it: the present value does not count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let light = onlooker::Watched::new("green");
+    /// let green_again = light.wait_for_next("green");
+    /// light.set("red");
+    /// light.set("green");
+    /// assert_eq!(green_again.await, "green");
+    /// # });
+    /// ```
+    pub fn wait_for_next(&self, value: T) -> Wait<'_, T>
+    where
+        T: Clone + PartialEq,
+    {
+        wait::for_value(&self.cell, Target::Equal(value), Present::Passes)
+    }
+
+    /// The value of the next transition for which `pred` holds: the present value does not count. Otherwise as
+    /// [`wait_until`](Self::wait_until).
+    pub fn wait_until_next(&self, mut pred: impl FnMut(&T) -> bool + Send + 'static) -> Wait<'_, T>
+    where
+        T: Clone + 'static,
+    {
+        let seek = move |value: &T| pred(value).then(|| value.clone());
+        wait::seek(&self.cell, seek, Present::Passes)
+    }
+}
+
+impl<U: Clone + Send + 'static> Watched<Option<U>> {
+    /// The first `Some`, the present one included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let address = onlooker::Watched::new(None);
+    /// let bound = address.wait_for_some();
+    /// address.set(Some("127.0.0.1:80"));
+    /// assert_eq!(bound.await, "127.0.0.1:80");
+    /// # });
+    /// ```
+    #[doc(alias = "wait_for_not_none")]
+    pub fn wait_for_some(&self) -> Wait<'_, U> {
+        wait::seek(&self.cell, Clone::clone, Present::Counts)
+    }
+}
+
+/// Callbacks. They run on setting threads, in order, one at a time, after watchers and waits were served; no executor
+/// is needed. One that panics stays registered and reaches nobody else (`std`).
+impl<T: Clone + Send + 'static> Watched<T> {
+    /// Calls `f` at every transition from now on, for as long as the [`Callback`] lives.
+    ///
+    /// `f` may call any method of any `Watched`; what it sets is called back after it has returned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// let log = Arc::new(Mutex::new(Vec::new()));
+    /// let state = onlooker::Watched::new(0);
+    /// let sink = log.clone();
+    /// let callback = state.on_change(move |change| sink.lock().unwrap().push((change.old, change.new)));
+    /// state.set(1);
+    /// state.set(2);
+    /// assert_eq!(*log.lock().unwrap(), [(0, 1), (1, 2)]);
+    /// # drop(callback);
+    /// ```
+    pub fn on_change(&self, f: impl FnMut(&Transition<T>) + Send + 'static) -> Callback {
+        let call = Box::new(OnChange(f));
+        let shared = self.cell.shared().clone();
+        let key = shared.lock.with(|state| {
+            let seq = state.seq;
+            state.observers().join_callback(seq, call)
+        });
+        Callback::new(shared, key)
+    }
+
+    /// Calls `f` once: when the state becomes `value`, or at once if it is that already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// let log = Arc::new(Mutex::new(Vec::new()));
+    /// let state = onlooker::Watched::new("open");
+    /// let sink = log.clone();
+    /// let callback = state.on_value("closed", move |value| sink.lock().unwrap().push(*value));
+    /// state.set("closed");
+    /// assert_eq!(*log.lock().unwrap(), ["closed"]);
+    /// # drop(callback);
+    /// ```
+    pub fn on_value(&self, value: T, f: impl FnOnce(&T) + Send + 'static) -> Callback
+    where
+        T: PartialEq,
+    {
+        let mut call = Box::new(OnValue {
+            value: None,
+            f: Some(f),
+        });
+        let shared = self.cell.shared().clone();
+        let key = shared.with(|state| {
+            let seq = state.seq;
+            let (present, observers) = state.parts();
+            let debut = (*present == value).then(|| present.clone());
+            call.value = Some(value);
+            let key = observers.join_callback(seq, call);
+            let follow = match debut {
+                Some(present) => observers.show_callback(key, seq, present),
+                None => Follow::Nothing,
+            };
+            (key, follow)
+        });
+        Callback::new(shared, key)
+    }
+}
+
+impl<T> Drop for Watched<T> {
+    fn drop(&mut self) {
+        drop(self.cell.close());
+    }
+}
+
+impl<T: Default> Default for Watched<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for Watched<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T> fmt::Debug for Watched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (version, watchers, waits, callbacks) = self.cell.with(|state| {
+            let (watchers, waits, callbacks) = state
+                .seen_by()
+                .map_or((0, 0, 0), Observers::counts);
+            (state.seq, watchers, waits, callbacks)
+        });
+        f.debug_struct("Watched")
+            .field("version", &version)
+            .field("watchers", &watchers)
+            .field("waits", &waits)
+            .field("callbacks", &callbacks)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,643 @@
+//! An owned subscription: its buffer, read from the watcher's side.
+
+use crate::cell::Shared;
+use crate::error::{Closed, TryRecvError};
+use crate::ring::{Bell, Item, Ring};
+use crate::roll::Key;
+use crate::sync::Arc;
+use crate::timer::{Timer, Until};
+use crate::transition::Transition;
+use alloc::boxed::Box;
+use concurrent_queue::PopError;
+use core::convert::Infallible;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use event_listener::listener;
+use futures_core::Stream;
+
+/// How many transitions in a row a polled watcher hands out before it lets its executor look after others.
+const BUDGET: u32 = 512;
+
+/// An owned subscription to a [`Watched`](crate::Watched): every transition, in order, in a buffer of its own.
+///
+/// Made by [`Watched::watch`](crate::Watched::watch) (unbounded) and
+/// [`Watched::watch_bounded`](crate::Watched::watch_bounded). It is `'static`, a [`Stream`], and independent: a slow,
+/// idle or forgotten watcher delays nobody and costs only its own buffer.
+///
+/// * **The chain holds**: `old` of each transition is `new` of the one before, and the first `old` is what
+///   [`seen`](Watcher::seen) said at the start. What an overflow policy dropped in between is counted in
+///   [`Transition::missed`].
+/// * **The end comes last**: once the `Watched` is dropped the watcher still drains all it has, the last value
+///   included, and then gets [`Closed`] (or `None`, as a stream).
+/// * **It shares its thread**: polled by a task, it returns `Pending` and wakes itself after 512 transitions in a row,
+///   so a loop over a hot watcher starves no timer.
+///
+/// The waker of its futures must not set that very state from its own `clone` or `drop`: event-listener, which keeps
+/// it, does both under a lock of its own.
+///
+/// # Examples
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// use onlooker::Watched;
+///
+/// let state = Watched::new("connected");
+/// let mut watcher = state.watch();
+/// state.set("closing");
+/// state.set("closed");
+/// drop(state);
+///
+/// let mut seen = vec![*watcher.seen()];
+/// while let Ok(change) = watcher.recv().await {
+///     seen.push(change.new);
+/// }
+/// assert_eq!(seen, ["connected", "closing", "closed"]);
+/// # });
+/// ```
+pub struct Watcher<T> {
+    shared: Arc<Shared<T>>,
+    ring: Arc<Ring<T>>,
+    bell: Arc<Bell>,
+    key: Key,
+    seen: T,
+    seen_seq: u64,
+    /// Popped and not yet handed out: a panic in `T::clone` on the way loses nothing.
+    popped: Option<Item<T>>,
+    sleep: Option<Sleep>,
+    /// The sleep may hold the waker of a future that is gone.
+    armed: bool,
+    /// Transitions handed out since the last `Pending`.
+    spent: u32,
+}
+
+impl<T> Unpin for Watcher<T> {}
+
+/// Listens for ever: each poll leaves a listener in place with the waker of that poll. Allocated once a watcher, so
+/// that falling asleep allocates nothing.
+type Sleep = Pin<Box<dyn Future<Output = Infallible> + Send>>;
+
+fn sleep(bell: Arc<Bell>) -> Sleep {
+    Box::pin(async move {
+        loop {
+            listener!(bell.event => listener);
+            listener.await;
+        }
+    })
+}
+
+impl<T> Watcher<T> {
+    pub(crate) fn new(
+        shared: Arc<Shared<T>>,
+        ring: Arc<Ring<T>>,
+        bell: Arc<Bell>,
+        key: Key,
+        seen: T,
+        seen_seq: u64,
+    ) -> Self {
+        Self {
+            shared,
+            ring,
+            bell,
+            key,
+            seen,
+            seen_seq,
+            popped: None,
+            sleep: None,
+            armed: false,
+            spent: 0,
+        }
+    }
+
+    /// The value this watcher saw last; at first, the value at registration.
+    pub fn seen(&self) -> &T {
+        &self.seen
+    }
+
+    /// How many transitions wait to be received.
+    pub fn len(&self) -> usize {
+        self.ring.len() + usize::from(self.popped.is_some())
+    }
+
+    /// Whether no transition waits to be received.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many transitions the buffer holds at most; `None` for an unbounded one.
+    pub fn capacity(&self) -> Option<usize> {
+        self.ring.capacity()
+    }
+
+    /// Whether the `Watched` is gone. There may still be transitions to receive.
+    pub fn is_closed(&self) -> bool {
+        self.ring.is_closed()
+    }
+
+    /// How many transitions this watcher lost so far, counted when they were lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use onlooker::{Overflow, Watched};
+    ///
+    /// let state = Watched::new(0);
+    /// let mut watcher = state.watch_bounded(1, Overflow::DropOldest);
+    /// state.set(1);
+    /// state.set(2);
+    /// assert_eq!(watcher.missed(), 1);
+    /// assert_eq!(watcher.try_recv().unwrap().missed, 1);
+    /// ```
+    pub fn missed(&self) -> u64 {
+        self.shared.lock.with(|state| {
+            let seat = state.observers().seats.get(self.key);
+            seat.map_or(0, |seat| seat.missed)
+        })
+    }
+
+    fn pop(&mut self) -> Result<&Item<T>, TryRecvError> {
+        if self.popped.is_none() {
+            let item = self.ring.pop().map_err(|error| match error {
+                PopError::Empty => TryRecvError::Empty,
+                PopError::Closed => TryRecvError::Closed,
+            })?;
+            self.popped = Some(item);
+            if self.ring.capacity().is_some() {
+                self.shared.made_room();
+            }
+        }
+        self.popped.as_ref().ok_or(TryRecvError::Empty)
+    }
+
+    /// Marks this watcher asleep, unless there is something to do after all. A push happens under the same lock, so
+    /// it either is seen here or sees the mark.
+    fn park(&self) -> bool {
+        self.shared.lock.with(|state| {
+            let awake = state.is_closed() || !self.ring.is_empty();
+            if let (false, Some(seat)) = (awake, state.observers().seats.get(self.key)) {
+                seat.parked = true;
+            }
+            !awake
+        })
+    }
+}
+
+impl<T: Clone> Watcher<T> {
+    /// The next transition, if one is there already.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] if nothing has happened since, [`TryRecvError::Closed`] if nothing ever will again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use onlooker::{TryRecvError, Watched};
+    ///
+    /// let state = Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// assert_eq!(watcher.try_recv(), Err(TryRecvError::Empty));
+    /// state.set(1);
+    /// assert_eq!(watcher.try_recv().unwrap().new, 1);
+    /// drop(state);
+    /// assert_eq!(watcher.try_recv(), Err(TryRecvError::Closed));
+    /// ```
+    pub fn try_recv(&mut self) -> Result<Transition<T>, TryRecvError> {
+        let (_, new) = self.pop()?;
+        let seen = new.clone();
+        self.take(seen)
+    }
+
+    /// Takes the popped transition; `seen` is its new value.
+    fn take(&mut self, seen: T) -> Result<Transition<T>, TryRecvError> {
+        let (seq, new) = self.popped.take().ok_or(TryRecvError::Empty)?;
+        let missed = seq - self.seen_seq - 1;
+        self.seen_seq = seq;
+        Ok(Transition {
+            old: core::mem::replace(&mut self.seen, seen),
+            new,
+            seq,
+            missed,
+        })
+    }
+
+    /// The next transition, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] once the `Watched` is gone and everything was received.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: the next call returns the transition.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use onlooker::Watched;
+    ///
+    /// let state = Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// state.set(1);
+    /// assert_eq!(watcher.recv().await.unwrap().new, 1);
+    /// # });
+    /// ```
+    pub fn recv(&mut self) -> Recv<'_, T> {
+        Recv { watcher: self }
+    }
+
+    /// The next transition, in order; puts this thread to sleep until there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] once the `Watched` is gone and everything was received.
+    ///
+    /// # Blocking
+    ///
+    /// Blocks the thread: not for use inside an async task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use onlooker::Watched;
+    ///
+    /// let state = Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// let thread = std::thread::spawn(move || watcher.recv_blocking().unwrap().new);
+    /// state.set(1);
+    /// assert_eq!(thread.join().unwrap(), 1);
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn recv_blocking(&mut self) -> Result<Transition<T>, Closed> {
+        match self.try_recv() {
+            Ok(transition) => Ok(transition),
+            Err(TryRecvError::Closed) => Err(Closed),
+            Err(TryRecvError::Empty) => crate::park::block_on(self.recv()),
+        }
+    }
+
+    /// The next transition, in order; puts this thread to sleep until there is one, or for `after` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvTimeoutError::TimedOut`](crate::RecvTimeoutError::TimedOut) if there was none by then, and
+    /// [`RecvTimeoutError::Closed`](crate::RecvTimeoutError::Closed) once the `Watched` is gone and everything was
+    /// received. What is there already is returned even with a duration of zero; a duration too long for the clock
+    /// is for ever.
+    ///
+    /// # Blocking
+    ///
+    /// Blocks the thread: not for use inside an async task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use onlooker::{RecvTimeoutError, Watched};
+    /// use std::time::Duration;
+    ///
+    /// let state = Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// let brief = Duration::from_millis(1);
+    /// assert_eq!(watcher.recv_timeout(brief), Err(RecvTimeoutError::TimedOut));
+    /// drop(state);
+    /// assert_eq!(watcher.recv_timeout(brief), Err(RecvTimeoutError::Closed));
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn recv_timeout(
+        &mut self,
+        after: Duration,
+    ) -> Result<Transition<T>, crate::RecvTimeoutError> {
+        match self.try_recv() {
+            Ok(transition) => return Ok(transition),
+            Err(TryRecvError::Closed) => return Err(crate::RecvTimeoutError::Closed),
+            Err(TryRecvError::Empty) => {}
+        }
+        let deadline = std::time::Instant::now().checked_add(after);
+        match crate::park::block_until(self.recv(), deadline) {
+            Some(received) => Ok(received?),
+            None => Err(crate::RecvTimeoutError::TimedOut),
+        }
+    }
+
+    /// One look, then one place to sleep, then one more look. A wake-up proves nothing: whoever comes back looks
+    /// again.
+    fn poll_next_transition(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Transition<T>, Closed>> {
+        if self.spent >= BUDGET {
+            self.spent = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        loop {
+            match self.try_recv() {
+                Ok(transition) => {
+                    self.spent += 1;
+                    return Poll::Ready(Ok(transition));
+                }
+                Err(TryRecvError::Closed) => return Poll::Ready(Err(Closed)),
+                Err(TryRecvError::Empty) => {}
+            }
+            self.listen(context);
+            if self.park() {
+                self.spent = 0;
+                return Poll::Pending;
+            }
+        }
+    }
+
+    // Waits in a row
+
+    fn seek<U, F: FnMut(&T) -> Option<U>>(&mut self, seek: F, present: bool) -> Seek<'_, T, U, F> {
+        Seek {
+            watcher: self,
+            seek,
+            judge_seen: present,
+            found: core::marker::PhantomData,
+        }
+    }
+
+    /// The value, once the state, as this watcher sees it, is or becomes equal to it.
+    ///
+    /// Counts from what the watcher saw last and consumes its buffer up to the match and no further: waits in a row
+    /// lose nothing in between.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the `Watched` is gone and no transition matched.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was consumed was looked at and did not match; [`seen`](Watcher::seen) is the last of it. The next wait
+    /// goes on from there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use onlooker::Watched;
+    ///
+    /// let state = Watched::new("open");
+    /// let mut watcher = state.watch();
+    /// state.set("closing");
+    /// state.set("closed");
+    /// assert_eq!(watcher.wait_for("closing").await, Ok("closing"));
+    /// assert_eq!(watcher.wait_for("closed").await, Ok("closed"));
+    /// # });
+    /// ```
+    pub fn wait_for(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
+    where
+        T: PartialEq,
+    {
+        self.seek(move |new: &T| (*new == value).then(|| new.clone()), true)
+    }
+
+    /// The first value that differs, from what this watcher saw last on. Otherwise as [`wait_for`](Self::wait_for).
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the `Watched` is gone and no value differed.
+    pub fn wait_for_not(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
+    where
+        T: PartialEq,
+    {
+        self.seek(move |new: &T| (*new != value).then(|| new.clone()), true)
+    }
+
+    /// The first value for which `pred` holds, from what this watcher saw last on. The predicate runs in the caller.
+    /// Otherwise as [`wait_for`](Self::wait_for).
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the `Watched` is gone and the predicate never held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use onlooker::Watched;
+    ///
+    /// let state = Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// (1..=5).for_each(|n| { state.set(n); });
+    /// assert_eq!(watcher.wait_until(|n| n % 3 == 2).await, Ok(2));
+    /// assert_eq!(watcher.wait_until(|n| *n > 2).await, Ok(3));
+    /// # });
+    /// ```
+    pub fn wait_until(
+        &mut self,
+        mut pred: impl FnMut(&T) -> bool,
+    ) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>> {
+        self.seek(move |new: &T| pred(new).then(|| new.clone()), true)
+    }
+
+    /// The first `Some` that `f` makes, from what this watcher saw last on. Otherwise as
+    /// [`wait_until`](Self::wait_until).
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the `Watched` is gone and there was none.
+    pub fn wait_map<U, F: FnMut(&T) -> Option<U>>(&mut self, f: F) -> Seek<'_, T, U, F> {
+        self.seek(f, true)
+    }
+
+    /// The value, at the next transition into it: what this watcher has seen already does not count. Otherwise as
+    /// [`wait_for`](Self::wait_for).
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the `Watched` is gone and there was none.
+    pub fn wait_for_next(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
+    where
+        T: PartialEq,
+    {
+        self.seek(move |new: &T| (*new == value).then(|| new.clone()), false)
+    }
+
+    /// The value of the next transition for which `pred` holds: what this watcher has seen already does not count.
+    /// Otherwise as [`wait_until`](Self::wait_until).
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the `Watched` is gone and there was none.
+    pub fn wait_until_next(
+        &mut self,
+        mut pred: impl FnMut(&T) -> bool,
+    ) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>> {
+        self.seek(move |new: &T| pred(new).then(|| new.clone()), false)
+    }
+}
+
+impl<U: Clone> Watcher<Option<U>> {
+    /// The first `Some`, from what this watcher saw last on. Otherwise as [`wait_for`](Self::wait_for).
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the `Watched` is gone and it never was `Some`.
+    #[doc(alias = "wait_for_not_none")]
+    pub fn wait_for_some(&mut self) -> Seek<'_, Option<U>, U, impl FnMut(&Option<U>) -> Option<U>> {
+        self.seek(|new: &Option<U>| new.clone(), true)
+    }
+}
+
+// Sleeping
+
+impl<T> Watcher<T> {
+    fn listen(&mut self, context: &mut Context<'_>) {
+        let sleep = self.sleep.get_or_insert_with(|| sleep(self.bell.clone()));
+        self.armed = true;
+        match sleep.as_mut().poll(context) {
+            Poll::Pending => {}
+        }
+    }
+
+    /// A future of this watcher is gone: its waker goes too.
+    fn forget_waker(&mut self) {
+        if core::mem::take(&mut self.armed) {
+            self.listen(&mut Context::from_waker(Waker::noop()));
+            self.armed = false;
+        }
+    }
+}
+
+impl<T: Clone> Stream for Watcher<T> {
+    type Item = Transition<T>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Transition<T>>> {
+        self.poll_next_transition(context).map(Result::ok)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), None)
+    }
+}
+
+impl<T> Drop for Watcher<T> {
+    fn drop(&mut self) {
+        let seat = self
+            .shared
+            .lock
+            .with(|state| state.observers().seats.leave(self.key));
+        // The buffered values go here, where no lock is held.
+        drop(seat);
+        if self.ring.capacity().is_some() {
+            self.shared.made_room();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Watcher<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher")
+            .field("seen_seq", &self.seen_seq)
+            .field("len", &self.len())
+            .field("capacity", &self.capacity())
+            .field("missed", &self.missed())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Watcher::recv`].
+#[must_use = "futures do nothing unless you `.await` them"]
+pub struct Recv<'a, T> {
+    watcher: &'a mut Watcher<T>,
+}
+
+impl<T: Clone> Future for Recv<'_, T> {
+    type Output = Result<Transition<T>, Closed>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.watcher.poll_next_transition(context)
+    }
+}
+
+impl<T> Drop for Recv<'_, T> {
+    fn drop(&mut self) {
+        self.watcher.forget_waker();
+    }
+}
+
+impl<T> fmt::Debug for Recv<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recv")
+            .field("watcher", &self.watcher)
+            .finish()
+    }
+}
+
+/// The future of a [`Watcher`]'s `wait_…` methods.
+#[must_use = "futures do nothing unless you `.await` them"]
+pub struct Seek<'a, T, U, F> {
+    watcher: &'a mut Watcher<T>,
+    seek: F,
+    /// What the watcher saw last is still to be judged.
+    judge_seen: bool,
+    found: core::marker::PhantomData<fn() -> U>,
+}
+
+impl<T, U, F> Unpin for Seek<'_, T, U, F> {}
+
+impl<T: Clone, U, F: FnMut(&T) -> Option<U>> Future for Seek<'_, T, U, F> {
+    type Output = Result<U, Closed>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if core::mem::take(&mut this.judge_seen) {
+            if let Some(found) = (this.seek)(&this.watcher.seen) {
+                return Poll::Ready(Ok(found));
+            }
+        }
+        loop {
+            match this.watcher.poll_next_transition(context) {
+                Poll::Ready(Ok(transition)) => {
+                    if let Some(found) = (this.seek)(&transition.new) {
+                        return Poll::Ready(Ok(found));
+                    }
+                }
+                Poll::Ready(Err(closed)) => return Poll::Ready(Err(closed)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl<T, U, F> Drop for Seek<'_, T, U, F> {
+    fn drop(&mut self) {
+        self.watcher.forget_waker();
+    }
+}
+
+impl<T, U, F> fmt::Debug for Seek<'_, T, U, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seek")
+            .field("watcher", &self.watcher)
+            .finish_non_exhaustive()
+    }
+}
+
+macro_rules! deadlines {
+    ($future:ident < $($generics:tt),* >) => {
+        impl<'a, $($generics),*> $future<'a, $($generics),*> {
+            /// Gives up once `timer` has slept for `after`: the output is then `Err(TimedOut)`. A match wins a tie.
+            pub fn timeout<S: Timer>(self, timer: S, after: Duration) -> Until<Self, S::Sleep> {
+                self.until(timer.sleep(after))
+            }
+
+            /// Gives up once `deadline`, any future, is ready: the output is then `Err(TimedOut)`. A match wins a tie.
+            pub fn until<D: Future>(self, deadline: D) -> Until<Self, D> {
+                Until::new(self, deadline)
+            }
+        }
+    };
+}
+
+deadlines!(Recv<T>);
+deadlines!(Seek<T, U, F>);
