@@ -35,10 +35,9 @@ pub struct Callback {
 }
 
 impl Callback {
-    pub(crate) fn new<T: Send + 'static>(shared: Arc<Shared<T>>, key: Key) -> Self {
-        Self {
-            place: Some(Box::new(Seated { shared, key })),
-        }
+    pub(crate) fn new<T: Send + 'static>(shared: Arc<Shared<T>>, key: Option<Key>) -> Self {
+        let place = key.map(|key| Box::new(Seated { shared, key }) as Box<dyn Place>);
+        Self { place }
     }
 
     /// Keeps the callback registered for the life of the state.
@@ -111,8 +110,7 @@ impl<T, F: FnMut(&Transition<T>) + Send> Call<T> for OnChange<F> {
 
 /// Called once, at the first transition to a value.
 pub(crate) struct OnValue<T, F> {
-    /// `None` while it is made.
-    pub(crate) value: Option<T>,
+    pub(crate) value: T,
     pub(crate) f: Option<F>,
 }
 
@@ -122,7 +120,7 @@ impl<T: PartialEq + Send, F: FnOnce(&T) + Send> Call<T> for OnValue<T, F> {
             Judged::Transition(transition) => &transition.new,
             Judged::Debut(_, value) => value,
         };
-        if self.value.as_ref() == Some(new) {
+        if *new == self.value {
             if let Some(f) = self.f.take() {
                 f(new);
             }

@@ -187,7 +187,7 @@ mod backend {
         }
 
         pub(crate) fn get(&self) -> Option<Held<'_, V>> {
-            self.with(|value| value.cloned())
+            self.with(Option::<&V>::cloned)
         }
 
         pub(crate) fn set(&self, value: V) {
@@ -288,7 +288,7 @@ mod backend {
         #[track_caller]
         pub(crate) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
             assert!(
-                self.holder.load(plain::Ordering::Relaxed) != name(),
+                self.holder.load(Ordering::Relaxed) != name(),
                 "{}",
                 super::REENTRY
             );
@@ -296,7 +296,7 @@ mod backend {
                 Ok(guard) => guard,
                 Err(poisoned) => poisoned.into_inner(),
             };
-            self.holder.store(name(), plain::Ordering::Relaxed);
+            self.holder.store(name(), Ordering::Relaxed);
             let _left = Left(&self.holder);
             f(&mut guard)
         }
@@ -306,13 +306,13 @@ mod backend {
 
     impl Drop for Left<'_> {
         fn drop(&mut self) {
-            self.0.store(0, plain::Ordering::Relaxed);
+            self.0.store(0, Ordering::Relaxed);
         }
     }
 
     fn name() -> usize {
         static NEXT: plain::AtomicUsize = plain::AtomicUsize::new(1);
-        loom::thread_local!(static NAME: usize = NEXT.fetch_add(1, plain::Ordering::Relaxed));
+        loom::thread_local!(static NAME: usize = NEXT.fetch_add(1, Ordering::Relaxed));
         NAME.with(|name| *name)
     }
 

@@ -1,6 +1,7 @@
 //! A pending wait on a `Watched`: decided where the transition happens, latched until it is asked for.
 
 use crate::cell::Cell;
+#[cfg(feature = "std")]
 use crate::error::TimedOut;
 use crate::roll::Key;
 use crate::sync::{Arc, Lock, Panic, catch, resume};
@@ -325,25 +326,26 @@ where
 {
     let shared = cell.shared();
     // Looking and joining are one step: no transition comes between.
-    let joined = shared.lock.with(|state| {
+    let mut target = Some(target);
+    let phase = shared.lock.with(|state| {
         let value = state.value();
         let matches = match &target {
-            Target::Equal(target) => value == target,
-            Target::Differs(target) => value != target,
-            Target::Change => false,
+            Some(Target::Equal(target)) => value == target,
+            Some(Target::Differs(target)) => value != target,
+            Some(Target::Change) | None => false,
         };
         if matches && present == Present::Counts {
-            return (Err(value.clone()), Some(target));
+            return Phase::Ready(value.clone());
         }
+        let Some(target) = target.take() else {
+            unreachable!("it was put there above")
+        };
         let observers = state.observers();
         let key = observers.targets.join_value(target);
         observers.reserve_wakes();
-        (Ok(key), None)
+        Phase::Value { host: cell, key }
     });
-    Wait::new(match joined {
-        (Ok(key), _) => Phase::Value { host: cell, key },
-        (Err(value), _target) => Phase::Ready(value),
-    })
+    Wait::new(phase)
 }
 
 /// A wait for the next transition, whatever it is.

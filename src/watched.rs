@@ -96,17 +96,17 @@ impl<T> Watched<T> {
         T: PartialEq,
     {
         // Under the lock: compare, swap, count, fill rings, latch value waits.
+        let mut value = Some(value);
         let committed = self.cell.write(|state, version| {
-            if *state.value() == value {
-                Err(value)
-            } else {
-                Ok(state.commit(value, version))
+            if value.as_ref() == Some(state.value()) {
+                return None;
             }
+            value.take().map(|value| state.commit(value, version))
         });
         // Released: wake, then predicates, then callbacks.
         committed
             .map(|committed| self.cell.settle(committed))
-            .is_ok()
+            .is_some()
     }
 
     /// Stores `value` and returns the one before. Always a transition, even to an equal value.
@@ -147,19 +147,24 @@ impl<T> Watched<T> {
     where
         T: PartialEq,
     {
-        let decided = self.cell.write(|state, version| {
+        let mut value = Some(value);
+        let (held, committed) = self.cell.write(|state, version| {
             if !condition(state.value()) {
-                Err(value)
-            } else if *state.value() == value {
-                Ok(Err(value))
-            } else {
-                Ok(Ok(state.commit(value, version)))
+                return (false, None);
             }
+            if value.as_ref() == Some(state.value()) {
+                return (true, None);
+            }
+            let committed = value.take().map(|value| state.commit(value, version));
+            (true, committed)
         });
-        if let Ok(committed) = decided? {
+        if let Some(committed) = committed {
             self.cell.settle(committed);
         }
-        Ok(())
+        match value {
+            Some(value) if !held => Err(value),
+            _ => Ok(()),
+        }
     }
 
     /// Stores what `f` makes of the present value, in one step, and returns the value before. An equal result is no
@@ -203,18 +208,26 @@ impl<T> Watched<T> {
     {
         enum Decided<T> {
             Committed(crate::cell::Committed<T>),
-            // The new value comes along to be dropped outside.
-            Equal(T, #[allow(dead_code)] T),
+            Equal(T),
             Refused(T),
         }
-        let decided = self.cell.write(|state, version| match f(state.value()) {
-            None => Decided::Refused(state.value().clone()),
-            Some(new) if new == *state.value() => Decided::Equal(state.value().clone(), new),
-            Some(new) => Decided::Committed(state.commit(new, version)),
+        let mut made = None;
+        let decided = self.cell.write(|state, version| {
+            made = f(state.value());
+            if made.is_none() {
+                return Decided::Refused(state.value().clone());
+            }
+            if made.as_ref() == Some(state.value()) {
+                return Decided::Equal(state.value().clone());
+            }
+            match made.take() {
+                Some(new) => Decided::Committed(state.commit(new, version)),
+                None => unreachable!("it was just looked at"),
+            }
         });
         match decided {
             Decided::Committed(committed) => Ok(self.cell.settle(committed)),
-            Decided::Equal(present, _) => Ok(present),
+            Decided::Equal(present) => Ok(present),
             Decided::Refused(present) => Err(present),
         }
     }
@@ -235,18 +248,19 @@ impl<T> Watched<T> {
     where
         T: Clone + PartialEq,
     {
+        // Declared out here, as everywhere: a panic under the lock drops no value there.
+        let mut made = None;
         let committed = self.cell.write(|state, version| {
-            let mut value = state.value().clone();
-            f(&mut value);
-            if value == *state.value() {
-                Err(value)
-            } else {
-                Ok(state.commit(value, version))
+            let value = made.insert(state.value().clone());
+            f(value);
+            if *value == *state.value() {
+                return None;
             }
+            made.take().map(|value| state.commit(value, version))
         });
         committed
             .map(|committed| self.cell.settle(committed))
-            .is_ok()
+            .is_some()
     }
 
     /// Waits until every bounded buffer has room, then sets: nothing is lost, at the price of a setter that waits for
@@ -596,7 +610,7 @@ impl<T: Clone + Send + 'static> Watched<T> {
         let shared = self.cell.shared().clone();
         let key = shared.lock.with(|state| {
             let seq = state.seq;
-            state.observers().join_callback(seq, call)
+            Some(state.observers().join_callback(seq, call))
         });
         Callback::new(shared, key)
     }
@@ -620,20 +634,17 @@ impl<T: Clone + Send + 'static> Watched<T> {
     where
         T: PartialEq,
     {
-        let mut call = Box::new(OnValue {
-            value: None,
-            f: Some(f),
-        });
+        let mut call = Some(Box::new(OnValue { value, f: Some(f) }));
         let shared = self.cell.shared().clone();
         let key = shared.with(|state| {
             let seq = state.seq;
             let (present, observers) = state.parts();
-            let debut = (*present == value).then(|| present.clone());
-            call.value = Some(value);
-            let key = observers.join_callback(seq, call);
-            let follow = match debut {
-                Some(present) => observers.show_callback(key, seq, present),
-                None => Follow::Nothing,
+            let is_it = call.as_ref().is_some_and(|call| call.value == *present);
+            let debut = is_it.then(|| present.clone());
+            let key = call.take().map(|call| observers.join_callback(seq, call));
+            let follow = match (debut, key) {
+                (Some(present), Some(key)) => observers.show_callback(key, seq, present),
+                _ => Follow::Nothing,
             };
             (key, follow)
         });
@@ -662,9 +673,7 @@ impl<T> From<T> for Watched<T> {
 impl<T> fmt::Debug for Watched<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (version, watchers, waits, callbacks) = self.cell.with(|state| {
-            let (watchers, waits, callbacks) = state
-                .seen_by()
-                .map_or((0, 0, 0), Observers::counts);
+            let (watchers, waits, callbacks) = state.seen_by().map_or((0, 0, 0), Observers::counts);
             (state.seq, watchers, waits, callbacks)
         });
         f.debug_struct("Watched")
