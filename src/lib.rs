@@ -1,5 +1,95 @@
 //! Wait on shared state and miss nothing: *did it ever become what you want?*
 //!
+//! State flips faster than tasks run. `closing` and `closed` arrive in one tick, and whoever waited for `closing` with
+//! a condition, an event or a watch channel is shown only the present value, and sleeps for ever:
+//!
+//! ```
+//! # futures_lite::future::block_on(async {
+//! # use std::sync::Mutex;
+//! # use event_listener::Event;
+//! let (state, changed) = (Mutex::new("open"), Event::new());
+//! let listener = changed.listen();
+//! *state.lock().unwrap() = "closing";
+//! *state.lock().unwrap() = "closed";
+//! changed.notify(usize::MAX);
+//! listener.await;
+//! assert_ne!(*state.lock().unwrap(), "closing"); // missed: it *was* closing
+//! # });
+//! ```
+//!
+//! A [`Watched`] value hides no state from those who watch it. A wait is registered at the call and decided where the
+//! transition happens:
+//!
+//! ```
+//! # futures_lite::future::block_on(async {
+//! let state = onlooker::Watched::new("open");
+//! let closing = state.wait_for("closing");
+//! state.set("closing");
+//! state.set("closed");
+//! assert_eq!(closing.await, "closing");
+//! # });
+//! ```
+//!
+//! # Four ways to look
+//!
+//! | | shows | runs |
+//! |---|---|---|
+//! | a [`Wait`], of [`wait_for`](Watched::wait_for) and its kin | the first match, even if it has passed | on any executor, or a plain thread ([`Wait::wait`]) |
+//! | a [`Watcher`], of [`watch`](Watched::watch) | every transition, from a buffer of its own | on any executor, or a plain thread; also as a `Stream` |
+//! | a [`Callback`], of [`on_change`](Watched::on_change) | every transition | on the setting thread |
+//! | a [`Reader`], of [`reader`](Watched::reader) | the present value, cached | where you call it |
+//!
+//! Deadlines are any future ([`Wait::until`]) or any runtime's sleep ([`Wait::timeout`], [`Timer`]). Setters decide
+//! atomically with [`set_if`](Watched::set_if), [`update`](Watched::update), [`try_update`](Watched::try_update) and
+//! [`modify`](Watched::modify), and wait for slow readers only if they ask to, with
+//! [`set_paced`](Watched::set_paced).
+//!
+//! # The order of events
+//!
+//! All watchers, waits and callbacks see one and the same order: that in which the transitions were committed, whatever
+//! the number of setting threads, and also when setters are called from inside callbacks, predicates, drops or wakers.
+//!
+//! ```text
+//!  set(v) ── commit, under one short lock ─────▶ then, without the lock, one thread at a time
+//!            compare, swap, count                wake the tasks ─▶ predicates ─▶ callbacks
+//!            push to every watcher's ring
+//!            latch the value waits that match
+//! ```
+//!
+//! What is *not* promised: that a transition reaches everybody at one instant. While a delivery is under way a callback
+//! may not have seen yet what a watcher has received already.
+//!
+//! # What it costs
+//!
+//! * Nobody watches: one uncontended lock. No allocation until something observes.
+//! * A transition is cloned once for each watcher, and once more when it is received (`old` and `new`). Large values go
+//!   in an `Arc`.
+//! * A value wait needs no buffer and no allocation of its own; one with a predicate allocates it. A transition that
+//!   matches nobody wakes nobody.
+//! * An unbounded watcher that nobody reads grows. Choose a bound ([`watch_bounded`](Watched::watch_bounded)) where a
+//!   reader may stall: loss is then counted ([`Transition::missed`]), never silent.
+//! * Predicates and callbacks run on setting threads. When they cannot keep up with the setters, setters wait for them.
+//!
+//! # When to take something else
+//!
+//! * A gauge, a progress bar, a configuration where only the latest value matters: `watch_bounded(1, DropOldest)` or a
+//!   watch channel.
+//! * A queue of work where each item goes to *one* of many workers: async-channel.
+//! * A flag without a value: event-listener.
+//! * Something that must survive the process, or cross to another: a log or a database.
+//!
+//! # Features
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `std` (default) | blocking waits, panic isolation, a mutex as the lock |
+//! | `critical-section` | an interrupt-safe lock: `set` may be called from an interrupt handler on the same core |
+//! | `portable-atomic` | targets without compare-and-swap |
+//! | `smol`, `async-std`, `tokio`, `embassy` | a unit struct each that is that runtime's [`Timer`] |
+//!
+//! They add up in any combination. One of `std` and `critical-section` must be there; with both, the critical section is
+//! the lock, and every state of the program shares it.
+
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
