@@ -92,7 +92,7 @@ impl<'a, U> Wait<'a, U> {
 
     /// Gives up once `timer` has slept for `after`.
     ///
-    /// The output is then `Err(TimedOut)`; a match wins a tie. `timer` is [`Smol`](crate::Smol) or another unit
+    /// The output is then `Err(TimedOut)`; a match wins a tie. `timer` is `Smol` or another unit
     /// struct of this crate, or any function from a [`Duration`] to a future.
     ///
     /// # Examples
