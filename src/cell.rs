@@ -56,32 +56,25 @@ impl<T> State<T> {
         }
     }
 
-    /// Makes `new` the value: one transition. Watchers and value waits have it when this returns; what is left
-    /// to do is in [`Committed::follow`].
+    /// Makes `new` the value: one transition. Watchers and value waits have it when this returns; what is left to do
+    /// is in `owed`. The last step of a critical section, so that nothing of the user's comes between the two.
     #[inline]
-    pub(crate) fn commit(&mut self, new: T, version: &Version) -> Committed<T> {
+    pub(crate) fn commit(&mut self, new: T, owed: &mut Owed<'_>) -> T {
         let Some(old) = self.value.replace(new) else {
             unreachable!("the value lives as long as its `Watched`")
         };
         self.seq += 1;
-        version.publish(self.seq);
-        let mut follow = Follow::Nothing;
-        let mut trouble = None;
+        owed.version.publish(self.seq);
         if let (Some(observers), Some(new)) = (&mut self.observers, &self.value) {
-            (follow, trouble) = observers.offer(self.seq, &old, new);
+            (owed.follow, owed.trouble) = observers.offer(self.seq, &old, new);
         }
-        Committed {
-            old,
-            follow,
-            trouble,
-        }
+        old
     }
 }
 
-/// A transition that has happened, and what its setter still owes.
-#[must_use]
-pub(crate) struct Committed<T> {
-    pub(crate) old: T,
+/// What a writer owes once it has released the lock.
+pub(crate) struct Owed<'a> {
+    version: &'a Version,
     follow: Follow,
     /// A panic of `T`'s `Clone` on the way to a watcher.
     trouble: Option<Panic>,
@@ -188,28 +181,52 @@ impl<T> Cell<T> {
     /// itself: then what it waits for might be its own caller.
     #[inline]
     #[track_caller]
-    pub(crate) fn write<R>(&self, decide: impl FnOnce(&mut State<T>, &Version) -> R) -> R {
-        let mut decide = decide;
+    pub(crate) fn write<R>(&self, decide: impl FnOnce(&mut State<T>, &mut Owed<'_>) -> R) -> R {
+        let mut owed = Owed {
+            version: &self.version,
+            follow: Follow::Nothing,
+            trouble: None,
+        };
+        let mut decide = Some(decide);
         loop {
             let decided = self.with(|state| {
-                let crowded = state.seen_by().is_some_and(Observers::is_crowded);
-                if crowded && Serving::may_wait() {
-                    Err(decide)
-                } else {
-                    Ok(decide(state, &self.version))
+                if state.seen_by().is_some_and(Observers::is_crowded) && Serving::may_wait() {
+                    return None;
                 }
+                decide.take().map(|decide| decide(state, &mut owed))
             });
-            match decided {
-                Ok(result) => return result,
-                Err(back) => decide = back,
+            if let Some(result) = decided {
+                self.pay(owed);
+                return result;
             }
             self.wait_for_relief();
         }
     }
 
-    /// The same, without waiting.
-    pub(crate) fn write_now<R>(&self, decide: impl FnOnce(&mut State<T>, &Version) -> R) -> R {
-        self.with(|state| decide(state, &self.version))
+    /// Runs the delivery that is owed, then lets a panic on the way go on.
+    #[inline]
+    fn pay(&self, owed: Owed<'_>) {
+        let Owed {
+            follow, trouble, ..
+        } = owed;
+        if !matches!(follow, Follow::Nothing) {
+            self.shared().follow(follow);
+        }
+        if let Some(panic) = trouble {
+            resume(panic);
+        }
+    }
+
+    /// The same as `write`, without waiting.
+    pub(crate) fn write_now<R>(&self, decide: impl FnOnce(&mut State<T>, &mut Owed<'_>) -> R) -> R {
+        let mut owed = Owed {
+            version: &self.version,
+            follow: Follow::Nothing,
+            trouble: None,
+        };
+        let decided = self.with(|state| decide(state, &mut owed));
+        self.pay(owed);
+        decided
     }
 
     #[cold]
@@ -220,23 +237,6 @@ impl<T> Cell<T> {
         if crowded {
             block_on(listener);
         }
-    }
-
-    /// Pays what a commit owes: runs the delivery, then lets a panic on the way go on.
-    #[inline]
-    pub(crate) fn settle(&self, committed: Committed<T>) -> T {
-        let Committed {
-            old,
-            follow,
-            trouble,
-        } = committed;
-        if follow != Follow::Nothing {
-            self.shared().follow(follow);
-        }
-        if let Some(panic) = trouble {
-            resume(panic);
-        }
-        old
     }
 
     /// Ends the state: every watcher may drain what it has. The value comes back.

@@ -15,8 +15,9 @@
 //! `handover_*` check it.)
 //!
 //! Joining needs no message: a judge or callback remembers the `seq` at which it joined and is shown only what is
-//! younger. Leaving takes its place away at once; the deliverer that has its closure in hand learns of it by
-//! `departures` and drops it.
+//! younger. The judges sit on two benches, of which the deliverer takes one at a time out of the lock, whole; who joins
+//! meanwhile sits down on the other, and who leaves the one that is out is struck off before its next turn
+//! (`departures`). A callback is taken out by itself.
 
 use crate::callback::Call;
 use crate::cell::{Shared, State};
@@ -35,16 +36,22 @@ use alloc::vec::Vec;
 pub(crate) const CROWDED: usize = 1024;
 /// Wakers taken out of the lock at a time.
 const WAKES: usize = 8;
-/// Judges taken out of the lock at a time.
-const JUDGES: usize = 32;
 
 /// What a commit leaves its setter to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Follow {
     /// Nobody needs anything, or another thread is at it.
     Nothing,
+    /// One sleeper, and nothing else: needs no role.
+    Wake(Wake),
     /// The serving role is the setter's.
     Serve,
+}
+
+/// Where a judge sits: on which bench, and there.
+#[derive(Clone, Copy)]
+pub(crate) struct JudgeKey {
+    bench: usize,
+    key: Key,
 }
 
 /// Whom a change is for.
@@ -52,7 +59,7 @@ enum Audience {
     /// All that had joined before it.
     All,
     /// One judge: the value it found when it joined.
-    Judge(Key),
+    Judge(JudgeKey),
     /// One callback: the value it found when it joined.
     Callback(Key),
 }
@@ -73,10 +80,10 @@ pub(crate) enum Judged<T> {
     Debut(Key, T),
 }
 
-/// A judge's place. Its closure is out while the deliverer has it in hand.
+/// A judge's place.
 struct JudgeSeat<T> {
     since: u64,
-    judge: Option<Box<dyn Judge<T>>>,
+    judge: Box<dyn Judge<T>>,
 }
 
 /// A callback's place. Its closure is out while it runs.
@@ -91,7 +98,11 @@ pub(crate) struct Observers<T> {
     pub(crate) feed: Option<Feed<T>>,
     pub(crate) targets: Targets<T>,
     pub(crate) paced: Queue,
-    judges: Roll<JudgeSeat<T>>,
+    benches: [Roll<JudgeSeat<T>>; 2],
+    /// The bench that the deliverer has in hand. Its place here is empty.
+    out: Option<usize>,
+    /// Who left the bench that is out.
+    departed: Vec<Key>,
     callbacks: Roll<CallSeat<T>>,
     clone: Option<fn(&T) -> T>,
     fresh: VecDeque<Change<T>>,
@@ -112,7 +123,9 @@ impl<T> Default for Observers<T> {
             feed: None,
             targets: Targets::new(),
             paced: Queue::new(),
-            judges: Roll::new(),
+            benches: [Roll::new(), Roll::new()],
+            out: None,
+            departed: Vec::new(),
             callbacks: Roll::new(),
             clone: None,
             fresh: VecDeque::new(),
@@ -140,7 +153,8 @@ impl<T> Observers<T> {
         if !self.targets.is_empty() {
             self.targets.offer(seq, old, new, &mut self.woken);
         }
-        let heard = !self.judges.is_empty() || !self.callbacks.is_empty();
+        let judged = self.out.is_some() || self.benches.iter().any(|bench| !bench.is_empty());
+        let heard = judged || !self.callbacks.is_empty();
         if let (true, Some(clone)) = (heard, self.clone) {
             let for_callbacks = !self.callbacks.is_empty();
             let change = catch(|| Change {
@@ -154,7 +168,20 @@ impl<T> Observers<T> {
                 Err(panic) => trouble = trouble.or(Some(panic)),
             }
         }
-        (self.take_serving(), trouble)
+        (self.take_work(), trouble)
+    }
+
+    /// What a commit's own setter has to do.
+    #[inline]
+    fn take_work(&mut self) -> Follow {
+        let alone = self.woken.len() == 1 && self.fresh.is_empty() && self.evicted.is_empty();
+        // Inside a delivery it goes the long way, which does not recurse.
+        if alone && !self.serving && Serving::may_wait() {
+            if let Some(wake) = self.woken.pop_front() {
+                return Follow::Wake(wake);
+            }
+        }
+        self.take_serving()
     }
 
     /// Takes the serving role if there is work and nobody at it.
@@ -219,19 +246,19 @@ impl<T> Observers<T> {
 
     // Judges
 
-    pub(crate) fn join_judge(&mut self, seq: u64, judge: Box<dyn Judge<T>>) -> Key
+    pub(crate) fn join_judge(&mut self, seq: u64, judge: Box<dyn Judge<T>>) -> JudgeKey
     where
         T: Clone,
     {
         self.clone = Some(T::clone);
-        self.judges.join(JudgeSeat {
-            since: seq,
-            judge: Some(judge),
-        })
+        let bench = usize::from(self.out == Some(0));
+        let seat = JudgeSeat { since: seq, judge };
+        let key = self.benches[bench].join(seat);
+        JudgeKey { bench, key }
     }
 
     /// Shows a judge the value it found when it joined, in its place in the order.
-    pub(crate) fn show_judge(&mut self, key: Key, seq: u64, value: T) -> Follow {
+    pub(crate) fn show_judge(&mut self, key: JudgeKey, seq: u64, value: T) -> Follow {
         self.fresh.push_back(Change {
             seq,
             new: value,
@@ -241,8 +268,14 @@ impl<T> Observers<T> {
         self.take_serving()
     }
 
-    pub(crate) fn leave_judge(&mut self, key: Key) -> Option<Option<Box<dyn Judge<T>>>> {
-        self.judges.leave(key).map(|seat| seat.judge)
+    /// Gives the judge back, unless the deliverer has its bench: then it is struck off and dropped there. Says
+    /// which.
+    pub(crate) fn leave_judge(&mut self, at: JudgeKey) -> Result<Option<Box<dyn Judge<T>>>, Out> {
+        if self.out == Some(at.bench) {
+            self.departed.push(at.key);
+            return Err(Out);
+        }
+        Ok(self.benches[at.bench].leave(at.key).map(|seat| seat.judge))
     }
 
     // Callbacks
@@ -275,7 +308,7 @@ impl<T> Observers<T> {
 
     /// Watchers, waits, callbacks.
     pub(crate) fn counts(&self) -> (usize, usize, usize) {
-        let waits = self.targets.len() + self.judges.len();
+        let waits = self.targets.len() + self.benches.iter().map(Roll::len).sum::<usize>();
         (self.seats.len(), waits, self.callbacks.len())
     }
 
@@ -292,7 +325,7 @@ impl<T> Observers<T> {
         End {
             bells,
             _calls: self.callbacks.take_all(),
-            _judges: self.judges.take_all(),
+            _judges: core::mem::replace(&mut self.benches, [Roll::new(), Roll::new()]),
             _targets: core::mem::replace(&mut self.targets, Targets::new()),
             _paced: core::mem::replace(&mut self.paced, Queue::new()),
             woken: core::mem::take(&mut self.woken),
@@ -306,7 +339,12 @@ impl<T> Observers<T> {
 
     /// Takes back what the deliverer had in hand and gives it what comes next.
     fn next_job(&mut self, run: &mut Run<T>) -> Job {
-        run.return_judges(&mut self.judges);
+        if let Some(bench) = self.out.take() {
+            core::mem::swap(&mut self.benches[bench], &mut run.bench);
+            for key in self.departed.drain(..) {
+                run.spent.extend(self.benches[bench].leave(key));
+            }
+        }
         core::mem::swap(&mut self.evicted, &mut run.evicted);
         run.relief = self.relieve();
         if !self.woken.is_empty() {
@@ -317,27 +355,15 @@ impl<T> Observers<T> {
         }
         loop {
             if let Some(change) = &run.change {
-                let seq = change.seq;
-                match change.audience {
-                    Audience::All => {
-                        while run.batch.len() < JUDGES {
-                            let Some((key, seat)) = self.judges.advance() else {
-                                break;
-                            };
-                            if seat.since < seq {
-                                run.batch
-                                    .extend(seat.judge.take().map(|judge| Taken::new(key, judge)));
-                            }
-                        }
-                    }
-                    Audience::Judge(key) if !run.shown => {
-                        run.shown = true;
-                        let judge = self.judges.get(key).and_then(|seat| seat.judge.take());
-                        run.batch.extend(judge.map(|judge| Taken::new(key, judge)));
-                    }
-                    Audience::Judge(_) | Audience::Callback(_) => {}
-                }
-                if !run.batch.is_empty() {
+                let next = match change.audience {
+                    Audience::All => (run.shown..2).find(|bench| !self.benches[*bench].is_empty()),
+                    Audience::Judge(at) if run.shown == 0 => Some(at.bench),
+                    Audience::Judge(_) | Audience::Callback(_) => None,
+                };
+                if let Some(bench) = next {
+                    run.shown = bench + 1;
+                    self.out = Some(bench);
+                    core::mem::swap(&mut self.benches[bench], &mut run.bench);
                     return Job::Work;
                 }
             }
@@ -352,8 +378,7 @@ impl<T> Observers<T> {
                 break;
             };
             run.change = Some(change);
-            run.shown = false;
-            self.judges.rewind();
+            run.shown = 0;
         }
         if !run.is_empty() {
             return Job::Work;
@@ -459,7 +484,7 @@ impl Relief {
 
     fn give(self, relief: &Bell) {
         if self.crowd {
-            relief.event.notify(usize::MAX);
+            relief.ring();
         }
         if let Some(waker) = self.paced {
             waker.wake();
@@ -467,15 +492,18 @@ impl Relief {
     }
 }
 
-/// A closure in the hands of the thread that runs it.
-struct Taken<C: ?Sized> {
+/// The deliverer has this judge's bench in hand.
+pub(crate) struct Out;
+
+/// A callback in the hands of the thread that runs it.
+struct Taken<T> {
     key: Key,
-    closure: Option<Box<C>>,
+    closure: Option<Box<dyn Call<T>>>,
     finished: bool,
 }
 
-impl<C: ?Sized> Taken<C> {
-    fn new(key: Key, closure: Box<C>) -> Self {
+impl<T> Taken<T> {
+    fn new(key: Key, closure: Box<dyn Call<T>>) -> Self {
         Self {
             key,
             closure: Some(closure),
@@ -492,12 +520,13 @@ enum Job {
 /// What the serving thread has in hand.
 struct Run<T> {
     wakes: [Option<Wake>; WAKES],
-    batch: Vec<Taken<dyn Judge<T>>>,
-    /// Judges that are done or whose wait has left.
-    spent: Vec<Box<dyn Judge<T>>>,
+    /// The bench that is out, while `change` is shown to it.
+    bench: Roll<JudgeSeat<T>>,
+    /// Judges whose wait has left.
+    spent: Vec<JudgeSeat<T>>,
     change: Option<Change<T>>,
-    /// The change was shown to the one it is for.
-    shown: bool,
+    /// How many benches have seen the change.
+    shown: usize,
     done: Option<Change<T>>,
     evicted: Vec<T>,
     relief: Relief,
@@ -510,10 +539,10 @@ impl<T> Run<T> {
     fn new() -> Self {
         Self {
             wakes: [const { None }; WAKES],
-            batch: Vec::new(),
+            bench: Roll::new(),
             spent: Vec::new(),
             change: None,
-            shown: false,
+            shown: 0,
             done: None,
             evicted: Vec::new(),
             relief: Relief::default(),
@@ -525,17 +554,6 @@ impl<T> Run<T> {
     /// Nothing left to wake, run or drop.
     fn is_empty(&self) -> bool {
         self.spent.is_empty() && self.evicted.is_empty() && !self.relief.any()
-    }
-
-    fn return_judges(&mut self, judges: &mut Roll<JudgeSeat<T>>) {
-        for mut taken in self.batch.drain(..) {
-            if taken.finished {
-                judges.leave(taken.key);
-            } else if let Some(seat) = judges.get(taken.key) {
-                seat.judge = taken.closure.take();
-            }
-            self.spent.extend(taken.closure);
-        }
     }
 
     /// Runs what is in hand. Each piece of the user's code is caught by itself: one that panics leaves nobody
@@ -563,35 +581,49 @@ impl<T> Run<T> {
             let mut value = Some(value);
             run(&mut || drop(value.take()));
         }
-        while let Some(judge) = self.spent.pop() {
-            let mut judge = Some(judge);
-            run(&mut || drop(judge.take()));
+        while let Some(seat) = self.spent.pop() {
+            let mut seat = Some(seat);
+            run(&mut || drop(seat.take()));
         }
         if let Some(change) = self.done.take() {
             let mut change = Some(change);
             run(&mut || drop(change.take()));
         }
-        let Some(change) = &self.change else { return };
-        for index in 0..self.batch.len() {
-            let departures = shared.departures.load();
-            if departures != self.departures {
-                self.departures = departures;
-                shared.lock.with(|state| {
-                    let judges = &mut state.observers().judges;
-                    for taken in &mut self.batch[index..] {
-                        taken.finished |= judges.get(taken.key).is_none();
-                    }
-                });
-            }
-            let taken = &mut self.batch[index];
-            let (Some(judge), false) = (&mut taken.closure, taken.finished) else {
-                continue;
+        if let Some(change) = &self.change {
+            let one = match change.audience {
+                Audience::Judge(at) => Some(at.key),
+                Audience::All | Audience::Callback(_) => None,
             };
-            // The judge keeps a panic of its predicate for its own waiter.
-            if let Verdict::Settled(waker) = judge.judge(&change.new) {
-                taken.finished = true;
-                let mut waker = waker;
-                run(&mut || waker.take().into_iter().for_each(core::task::Waker::wake));
+            self.bench.rewind();
+            loop {
+                let departures = shared.departures.load();
+                if departures != self.departures {
+                    self.departures = departures;
+                    let departed = shared
+                        .lock
+                        .with(|state| core::mem::take(&mut state.observers().departed));
+                    for key in departed {
+                        let mut left = self.bench.leave(key);
+                        run(&mut || drop(left.take()));
+                    }
+                }
+                let next = match one {
+                    Some(key) => self.bench.get(key).map(|seat| (key, seat)),
+                    None => self.bench.advance(),
+                };
+                let Some((key, seat)) = next else { break };
+                if one.is_none() && seat.since >= change.seq {
+                    continue;
+                }
+                // The judge keeps a panic of its predicate for its own waiter.
+                if let Verdict::Settled(mut waker) = seat.judge.judge(&change.new) {
+                    let mut settled = self.bench.leave(key);
+                    run(&mut || waker.take().into_iter().for_each(core::task::Waker::wake));
+                    run(&mut || drop(settled.take()));
+                }
+                if one.is_some() {
+                    break;
+                }
             }
         }
     }
@@ -599,7 +631,7 @@ impl<T> Run<T> {
 
 /// What the calling thread has in hand.
 struct Turn<T> {
-    call: Option<Taken<dyn Call<T>>>,
+    call: Option<Taken<T>>,
     spent: Option<Box<dyn Call<T>>>,
     judged: Option<Judged<T>>,
     shown: bool,
@@ -640,8 +672,13 @@ impl<T> Turn<T> {
 impl<T> Shared<T> {
     /// Does what a commit left to do.
     pub(crate) fn follow(&self, follow: Follow) {
-        if follow == Follow::Serve {
-            self.serve();
+        match follow {
+            Follow::Nothing => {}
+            Follow::Wake(wake) => {
+                let _serving = Serving::enter();
+                wake.wake();
+            }
+            Follow::Serve => self.serve(),
         }
     }
 
@@ -704,7 +741,7 @@ pub(crate) struct End<T> {
     bells: Vec<Arc<Bell>>,
     woken: VecDeque<Wake>,
     _calls: Vec<CallSeat<T>>,
-    _judges: Vec<JudgeSeat<T>>,
+    _judges: [Roll<JudgeSeat<T>>; 2],
     _targets: Targets<T>,
     _paced: Queue,
     _fresh: VecDeque<Change<T>>,

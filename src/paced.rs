@@ -1,9 +1,9 @@
 //! Setters that wait for room: a lossless bound.
 
-use crate::cell::{Cell, Committed, Shared};
+use crate::cell::{Cell, Shared};
 use crate::delivery::Follow;
 use crate::roll::{Key, Roll};
-use crate::sync::fence;
+use crate::sync::{after_pop, fence};
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -93,7 +93,7 @@ impl<T: PartialEq> Future for SetPaced<'_, T> {
         let waker = context.waker().clone();
         let shared = this.cell.shared();
         let place = this.place;
-        let turn = this.cell.write_now(|state, version| {
+        let turn = this.cell.write_now(|state, owed| {
             let observers = state.observers();
             if observers.paced.is_first(place) {
                 // Says so before it looks for room: a watcher pops first and looks for us second, so one of the
@@ -115,7 +115,7 @@ impl<T: PartialEq> Future for SetPaced<'_, T> {
                             value,
                         );
                     }
-                    return Turn::Set(state.commit(value, version), [Some(waker), own]);
+                    return Turn::Set(state.commit(value, owed), [Some(waker), own]);
                 }
             }
             let observers = state.observers();
@@ -148,9 +148,8 @@ impl<T: PartialEq> Future for SetPaced<'_, T> {
                 shared.follow(follow);
                 Poll::Ready(false)
             }
-            Turn::Set(committed, _wakers) => {
+            Turn::Set(_previous, _wakers) => {
                 this.place = None;
-                this.cell.settle(committed);
                 Poll::Ready(true)
             }
         }
@@ -158,7 +157,7 @@ impl<T: PartialEq> Future for SetPaced<'_, T> {
 }
 
 enum Turn<T> {
-    Set(Committed<T>, [Option<Waker>; 2]),
+    Set(T, [Option<Waker>; 2]),
     Unchanged(Follow, [Option<Waker>; 2], T),
     Wait {
         value: T,
@@ -184,7 +183,7 @@ impl<T> fmt::Debug for SetPaced<'_, T> {
 impl<T> Shared<T> {
     /// A watcher has made room, or left: calls the first paced setter, if one waits.
     pub(crate) fn made_room(&self) {
-        fence();
+        after_pop();
         if self.pacing.load() == 0 {
             return;
         }

@@ -1,7 +1,7 @@
 //! A watcher's buffer, its place among the observers, and the bell that wakes it.
 
 use crate::roll::Roll;
-use crate::sync::{Arc, Panic, catch, ring};
+use crate::sync::{Arc, Counter, Panic, catch, ring};
 use alloc::vec::Vec;
 use concurrent_queue::{ConcurrentQueue, PopError, PushError};
 use core::task::Waker;
@@ -88,13 +88,31 @@ impl<T> Ring<T> {
 /// Wakes one sleeper: a watcher, or the setters that wait for the backlog.
 pub(crate) struct Bell {
     pub(crate) event: Event,
+    /// 1 from a ring until the sleeper lies down again: its waker has been used up.
+    rung: Counter,
 }
 
 impl Bell {
     crate::sync::const_fn! {
         pub(crate) const fn new() -> Self {
-            Self { event: Event::new() }
+            Self {
+                event: Event::new(),
+                rung: Counter::new(),
+            }
         }
+    }
+
+    pub(crate) fn ring(&self) {
+        self.rung.store(1);
+        self.event.notify(usize::MAX);
+    }
+
+    pub(crate) fn lie_down(&self) {
+        self.rung.store(0);
+    }
+
+    pub(crate) fn has_rung(&self) -> bool {
+        self.rung.load() == 1
     }
 }
 
@@ -108,9 +126,7 @@ impl Wake {
     pub(crate) fn wake(self) {
         match self {
             Wake::Task(waker) => waker.wake(),
-            Wake::Bell(bell) => {
-                bell.event.notify(usize::MAX);
-            }
+            Wake::Bell(bell) => bell.ring(),
         }
     }
 }
@@ -174,34 +190,30 @@ pub(crate) fn feed<T: Clone>(
 impl<T: Clone> Seat<T> {
     #[inline]
     fn push(&mut self, seq: u64, new: &T, out: &mut Outgoing<'_, T>) {
-        if self.overflow == Some(Overflow::DropNewest) && self.ring.is_full() {
-            self.missed += 1;
-            return;
-        }
-        let mut item = (seq, new.clone());
-        loop {
-            match ring(|| self.ring.queue.push(item)) {
-                Ok(()) => break,
-                // After the end there are no transitions; refuse rather than lose our way.
-                Err(PushError::Closed(refused)) => {
-                    out.discard(refused.1);
-                    return;
-                }
-                Err(PushError::Full(back)) => item = back,
+        match self.overflow {
+            None => {
+                let pushed = ring(|| self.ring.queue.push((seq, new.clone())));
+                debug_assert!(pushed.is_ok(), "closed only when the state is gone");
             }
-            // Full for a moment longer while the watcher is half way through a pop: then there is room at the
-            // next look, and nothing to evict.
-            if self.overflow == Some(Overflow::DropOldest) && self.ring.is_full() {
-                if let Ok((_, oldest)) = self.ring.pop() {
+            Some(Overflow::DropOldest) => {
+                let item = (seq, new.clone());
+                if let Ok(Some((_, oldest))) = ring(|| self.ring.queue.force_push(item)) {
                     self.missed += 1;
                     out.discard(oldest);
                 }
-            } else if self.ring.is_full() {
-                self.missed += 1;
-                out.discard(item.1);
-                return;
-            } else {
-                spin();
+            }
+            Some(Overflow::DropNewest) => {
+                if self.ring.is_full() {
+                    self.missed += 1;
+                    return;
+                }
+                let mut item = (seq, new.clone());
+                // Only its watcher may have come between, so there is room; but a buffer of one refuses while the
+                // watcher is half way through its pop.
+                while let Err(PushError::Full(back)) = ring(|| self.ring.queue.push(item)) {
+                    item = back;
+                    spin();
+                }
             }
         }
         if self.parked {

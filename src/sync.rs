@@ -46,6 +46,17 @@ pub(crate) fn fence() {
     loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
 }
 
+/// Stands between a pop and the look whether anybody waits for the room it made.
+///
+/// The pop takes its slot by a sequentially consistent exchange, [`Counter::load`] is sequentially consistent too, and
+/// so are the looks of `is_full` behind the waiter's `fence`: no order of these lets both miss the other. loom knows
+/// sequential consistency of fences only.
+#[inline]
+pub(crate) fn after_pop() {
+    #[cfg(loom)]
+    fence();
+}
+
 /// Runs one ring operation where no interrupt can come between its halves: the ring below spins on a peer that
 /// is half way through, which on one core would be for ever.
 #[inline]
@@ -212,16 +223,14 @@ mod atomics {
             Self(AtomicUsize::new(0))
         }
 
-        /// Acquire: pairs with the release in `store`.
         #[inline]
         pub(crate) fn load(&self) -> usize {
-            self.0.load(Ordering::Acquire)
+            self.0.load(Ordering::SeqCst)
         }
 
-        /// Release: pairs with the acquire in `load`.
         #[inline]
         pub(crate) fn store(&self, count: usize) {
-            self.0.store(count, Ordering::Release);
+            self.0.store(count, Ordering::SeqCst);
         }
     }
 

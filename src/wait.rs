@@ -1,6 +1,7 @@
 //! A pending wait on a `Watched`: decided where the transition happens, latched until it is asked for.
 
 use crate::cell::Cell;
+use crate::delivery::{Follow, JudgeKey};
 #[cfg(feature = "std")]
 use crate::error::TimedOut;
 use crate::roll::Key;
@@ -65,7 +66,7 @@ enum Phase<'a, U> {
     /// Its predicate lies with the state, the answer comes here.
     Judged {
         host: &'a (dyn Bench + Sync),
-        key: Key,
+        key: JudgeKey,
         desk: Arc<Lock<Desk<U>>>,
     },
     /// The output was given.
@@ -82,7 +83,7 @@ trait Host<U> {
 
 /// Where a judge takes leave.
 trait Bench {
-    fn leave_judge(&self, key: Key);
+    fn leave_judge(&self, key: JudgeKey);
 }
 
 impl<'a, U> Wait<'a, U> {
@@ -420,11 +421,11 @@ impl<T, U: Send, F: FnMut(&T) -> Option<U> + Send> Judge<T> for Seeker<F, U> {
 }
 
 impl<T: Send> Bench for Cell<T> {
-    fn leave_judge(&self, key: Key) {
+    fn leave_judge(&self, key: JudgeKey) {
         let shared = self.shared();
         let judge = shared.lock.with(|state| {
             let left = state.observers().leave_judge(key);
-            if left.is_some() {
+            if left.is_err() {
                 shared
                     .departures
                     .store(shared.departures.load().wrapping_add(1));
@@ -466,7 +467,7 @@ where
         let key = observers.join_judge(seq, judge);
         let follow = match snapshot {
             Some(value) => observers.show_judge(key, seq, value),
-            None => crate::delivery::Follow::Nothing,
+            None => Follow::Nothing,
         };
         (key, follow)
     });

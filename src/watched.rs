@@ -95,18 +95,16 @@ impl<T> Watched<T> {
     where
         T: PartialEq,
     {
-        // Under the lock: compare, swap, count, fill rings, latch value waits.
         let mut value = Some(value);
-        let committed = self.cell.write(|state, version| {
+        // Under the lock: compare, swap, count, fill rings, latch value waits. Released: wake, then predicates, then
+        // callbacks.
+        let previous = self.cell.write(|state, owed| {
             if value.as_ref() == Some(state.value()) {
                 return None;
             }
-            value.take().map(|value| state.commit(value, version))
+            value.take().map(|value| state.commit(value, owed))
         });
-        // Released: wake, then predicates, then callbacks.
-        committed
-            .map(|committed| self.cell.settle(committed))
-            .is_some()
+        previous.is_some()
     }
 
     /// Stores `value` and returns the one before. Always a transition, even to an equal value.
@@ -120,10 +118,7 @@ impl<T> Watched<T> {
     /// ```
     #[doc(alias = "send_replace")]
     pub fn replace(&self, value: T) -> T {
-        let committed = self
-            .cell
-            .write(|state, version| state.commit(value, version));
-        self.cell.settle(committed)
+        self.cell.write(|state, owed| state.commit(value, owed))
     }
 
     /// Stores `value` if `condition` holds for the present one, in one step.
@@ -148,19 +143,16 @@ impl<T> Watched<T> {
         T: PartialEq,
     {
         let mut value = Some(value);
-        let (held, committed) = self.cell.write(|state, version| {
+        let (held, _previous) = self.cell.write(|state, owed| {
             if !condition(state.value()) {
                 return (false, None);
             }
             if value.as_ref() == Some(state.value()) {
                 return (true, None);
             }
-            let committed = value.take().map(|value| state.commit(value, version));
-            (true, committed)
+            let previous = value.take().map(|value| state.commit(value, owed));
+            (true, previous)
         });
-        if let Some(committed) = committed {
-            self.cell.settle(committed);
-        }
         match value {
             Some(value) if !held => Err(value),
             _ => Ok(()),
@@ -206,30 +198,20 @@ impl<T> Watched<T> {
     where
         T: Clone + PartialEq,
     {
-        enum Decided<T> {
-            Committed(crate::cell::Committed<T>),
-            Equal(T),
-            Refused(T),
-        }
         let mut made = None;
-        let decided = self.cell.write(|state, version| {
+        self.cell.write(|state, owed| {
             made = f(state.value());
             if made.is_none() {
-                return Decided::Refused(state.value().clone());
+                return Err(state.value().clone());
             }
             if made.as_ref() == Some(state.value()) {
-                return Decided::Equal(state.value().clone());
+                return Ok(state.value().clone());
             }
             match made.take() {
-                Some(new) => Decided::Committed(state.commit(new, version)),
+                Some(new) => Ok(state.commit(new, owed)),
                 None => unreachable!("it was just looked at"),
             }
-        });
-        match decided {
-            Decided::Committed(committed) => Ok(self.cell.settle(committed)),
-            Decided::Equal(present) => Ok(present),
-            Decided::Refused(present) => Err(present),
-        }
+        })
     }
 
     /// Changes the value in place, in one step; says whether that was a transition.
@@ -250,17 +232,15 @@ impl<T> Watched<T> {
     {
         // Declared out here, as everywhere: a panic under the lock drops no value there.
         let mut made = None;
-        let committed = self.cell.write(|state, version| {
+        let previous = self.cell.write(|state, owed| {
             let value = made.insert(state.value().clone());
             f(value);
             if *value == *state.value() {
                 return None;
             }
-            made.take().map(|value| state.commit(value, version))
+            made.take().map(|value| state.commit(value, owed))
         });
-        committed
-            .map(|committed| self.cell.settle(committed))
-            .is_some()
+        previous.is_some()
     }
 
     /// Waits until every bounded buffer has room, then sets: nothing is lost, at the price of a setter that waits for

@@ -64,7 +64,8 @@ pub struct Watcher<T> {
     key: Key,
     seen: T,
     seen_seq: u64,
-    /// Popped and not yet handed out: a panic in `T::clone` on the way loses nothing.
+    bounded: bool,
+    /// Popped and not handed out, because `T::clone` panicked on the way.
     popped: Option<Item<T>>,
     sleep: Option<Sleep>,
     /// The sleep may hold the waker of a future that is gone.
@@ -97,6 +98,7 @@ impl<T> Watcher<T> {
         seen: T,
         seen_seq: u64,
     ) -> Self {
+        let bounded = ring.capacity().is_some();
         Self {
             shared,
             ring,
@@ -104,6 +106,7 @@ impl<T> Watcher<T> {
             key,
             seen,
             seen_seq,
+            bounded,
             popped: None,
             sleep: None,
             armed: false,
@@ -157,18 +160,19 @@ impl<T> Watcher<T> {
         })
     }
 
-    fn pop(&mut self) -> Result<&Item<T>, TryRecvError> {
-        if self.popped.is_none() {
-            let item = self.ring.pop().map_err(|error| match error {
-                PopError::Empty => TryRecvError::Empty,
-                PopError::Closed => TryRecvError::Closed,
-            })?;
-            self.popped = Some(item);
-            if self.ring.capacity().is_some() {
-                self.shared.made_room();
-            }
+    #[inline]
+    fn pop(&mut self) -> Result<Item<T>, TryRecvError> {
+        if let Some(item) = self.popped.take() {
+            return Ok(item);
         }
-        self.popped.as_ref().ok_or(TryRecvError::Empty)
+        let item = self.ring.pop().map_err(|error| match error {
+            PopError::Empty => TryRecvError::Empty,
+            PopError::Closed => TryRecvError::Closed,
+        })?;
+        if self.bounded {
+            self.shared.made_room();
+        }
+        Ok(item)
     }
 
     /// Marks this watcher asleep, unless there is something to do after all. A push happens under the same lock, so
@@ -204,15 +208,21 @@ impl<T: Clone> Watcher<T> {
     /// drop(state);
     /// assert_eq!(watcher.try_recv(), Err(TryRecvError::Closed));
     /// ```
+    #[inline]
     pub fn try_recv(&mut self) -> Result<Transition<T>, TryRecvError> {
-        let (_, new) = self.pop()?;
+        let item = self.pop()?;
+        let mut held = Held {
+            item: Some(item),
+            back: &mut self.popped,
+        };
+        let Some((_, new)) = &held.item else {
+            return Err(TryRecvError::Empty);
+        };
         let seen = new.clone();
-        self.take(seen)
-    }
-
-    /// Takes the popped transition; `seen` is its new value.
-    fn take(&mut self, seen: T) -> Result<Transition<T>, TryRecvError> {
-        let (seq, new) = self.popped.take().ok_or(TryRecvError::Empty)?;
+        let Some((seq, new)) = held.item.take() else {
+            return Err(TryRecvError::Empty);
+        };
+        drop(held);
         let missed = seq - self.seen_seq - 1;
         self.seen_seq = seq;
         Ok(Transition {
@@ -484,12 +494,28 @@ impl<U: Clone> Watcher<Option<U>> {
     }
 }
 
+/// What was popped, until it is handed out: a panic of `T`'s `Clone` puts it back.
+struct Held<'a, T> {
+    item: Option<Item<T>>,
+    back: &'a mut Option<Item<T>>,
+}
+
+impl<T> Drop for Held<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.item.is_some() {
+            *self.back = self.item.take();
+        }
+    }
+}
+
 // Sleeping
 
 impl<T> Watcher<T> {
     fn listen(&mut self, context: &mut Context<'_>) {
         let sleep = self.sleep.get_or_insert_with(|| sleep(self.bell.clone()));
         self.armed = true;
+        self.bell.lie_down();
         match sleep.as_mut().poll(context) {
             Poll::Pending => {}
         }
@@ -497,7 +523,7 @@ impl<T> Watcher<T> {
 
     /// A future of this watcher is gone: its waker goes too.
     fn forget_waker(&mut self) {
-        if core::mem::take(&mut self.armed) {
+        if core::mem::take(&mut self.armed) && !self.bell.has_rung() {
             self.listen(&mut Context::from_waker(Waker::noop()));
             self.armed = false;
         }
@@ -527,7 +553,7 @@ impl<T> Drop for Watcher<T> {
             .with(|state| state.observers().seats.leave(self.key));
         // The buffered values go here, where no lock is held.
         drop(seat);
-        if self.ring.capacity().is_some() {
+        if self.bounded {
             self.shared.made_room();
         }
     }
