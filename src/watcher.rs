@@ -2,7 +2,7 @@
 
 use crate::cell::Shared;
 use crate::error::{Closed, TryRecvError};
-use crate::ring::{Bell, Item, Ring};
+use crate::ring::{Bell, Ring};
 use crate::roll::Key;
 use crate::sync::Arc;
 use crate::timer::{Timer, Until};
@@ -65,8 +65,8 @@ pub struct Watcher<T> {
     seen: T,
     seen_seq: u64,
     bounded: bool,
-    /// Popped and not handed out, because `T::clone` panicked on the way.
-    popped: Option<Item<T>>,
+    /// Transitions that a panic of `T::clone` kept from being handed out.
+    lost: u64,
     sleep: Option<Sleep>,
     /// The sleep may hold the waker of a future that is gone.
     armed: bool,
@@ -107,7 +107,7 @@ impl<T> Watcher<T> {
             seen,
             seen_seq,
             bounded,
-            popped: None,
+            lost: 0,
             sleep: None,
             armed: false,
             spent: 0,
@@ -121,7 +121,7 @@ impl<T> Watcher<T> {
 
     /// How many transitions wait to be received.
     pub fn len(&self) -> usize {
-        self.ring.len() + usize::from(self.popped.is_some())
+        self.ring.len()
     }
 
     /// Whether no transition waits to be received.
@@ -156,23 +156,8 @@ impl<T> Watcher<T> {
     pub fn missed(&self) -> u64 {
         self.shared.lock.with(|state| {
             let seat = state.observers().seats.get(self.key);
-            seat.map_or(0, |seat| seat.missed)
+            seat.map_or(0, |seat| seat.missed) + self.lost
         })
-    }
-
-    #[inline]
-    fn pop(&mut self) -> Result<Item<T>, TryRecvError> {
-        if let Some(item) = self.popped.take() {
-            return Ok(item);
-        }
-        let item = self.ring.pop().map_err(|error| match error {
-            PopError::Empty => TryRecvError::Empty,
-            PopError::Closed => TryRecvError::Closed,
-        })?;
-        if self.bounded {
-            self.shared.made_room();
-        }
-        Ok(item)
     }
 
     /// Marks this watcher asleep, unless there is something to do after all. A push happens under the same lock, so
@@ -210,19 +195,18 @@ impl<T: Clone> Watcher<T> {
     /// ```
     #[inline]
     pub fn try_recv(&mut self) -> Result<Transition<T>, TryRecvError> {
-        let item = self.pop()?;
-        let mut held = Held {
-            item: Some(item),
-            back: &mut self.popped,
+        let (seq, new) = match self.ring.pop() {
+            Ok(item) => item,
+            Err(PopError::Empty) => return Err(TryRecvError::Empty),
+            Err(PopError::Closed) => return Err(TryRecvError::Closed),
         };
-        let Some((_, new)) = &held.item else {
-            return Err(TryRecvError::Empty);
-        };
+        if self.bounded {
+            self.shared.made_room();
+        }
+        // Lost, unless the clone comes back: a panic there is counted like any other loss.
+        self.lost += 1;
         let seen = new.clone();
-        let Some((seq, new)) = held.item.take() else {
-            return Err(TryRecvError::Empty);
-        };
-        drop(held);
+        self.lost -= 1;
         let missed = seq - self.seen_seq - 1;
         self.seen_seq = seq;
         Ok(Transition {
@@ -491,21 +475,6 @@ impl<U: Clone> Watcher<Option<U>> {
     #[doc(alias = "wait_for_not_none")]
     pub fn wait_for_some(&mut self) -> Seek<'_, Option<U>, U, impl FnMut(&Option<U>) -> Option<U>> {
         self.seek(|new: &Option<U>| new.clone(), true)
-    }
-}
-
-/// What was popped, until it is handed out: a panic of `T`'s `Clone` puts it back.
-struct Held<'a, T> {
-    item: Option<Item<T>>,
-    back: &'a mut Option<Item<T>>,
-}
-
-impl<T> Drop for Held<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.item.is_some() {
-            *self.back = self.item.take();
-        }
     }
 }
 
