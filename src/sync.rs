@@ -69,7 +69,6 @@ pub(crate) fn ring<R>(operation: impl FnOnce() -> R) -> R {
 
 #[cfg(all(not(feature = "critical-section"), not(loom)))]
 mod backend {
-    use core::panic::Location;
     use core::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
 
@@ -95,7 +94,7 @@ mod backend {
             let mut guard = match self.mutex.try_lock() {
                 Ok(guard) => guard,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => self.contended(Location::caller()),
+                Err(TryLockError::WouldBlock) => self.contended(),
             };
             // Relaxed: a thread that finds its own name here wrote it itself.
             self.holder.store(name(), Ordering::Relaxed);
@@ -104,7 +103,8 @@ mod backend {
         }
 
         #[cold]
-        fn contended(&self, _from: &'static Location<'static>) -> MutexGuard<'_, S> {
+        #[track_caller]
+        fn contended(&self) -> MutexGuard<'_, S> {
             assert!(
                 self.holder.load(Ordering::Relaxed) != name(),
                 "{}",

@@ -6,6 +6,7 @@
 use crate::ring::Wake;
 use crate::roll::{Key, Roll};
 use crate::sync::{Panic, catch};
+use crate::transition::Transition;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::Waker;
@@ -24,21 +25,16 @@ enum Group {
     Change,
 }
 
-/// What a wait holds once it is decided.
-pub(crate) struct Match<T> {
-    pub(crate) value: T,
-    /// What the state was before; only a wait for any change asks.
-    pub(crate) old: Option<T>,
-    pub(crate) seq: u64,
-}
-
 enum Latch<T> {
     /// A transition is compared with it; a match latches it.
     Waiting,
-    /// Transitions pass it by. Its waiter takes the match and leaves.
-    Matched(Match<T>),
+    /// A value wait matched. Transitions pass it by; its waiter takes the value and leaves. The target that matched
+    /// goes with it, so that it is not dropped under the lock.
+    Value { found: T, target: T },
+    /// A wait for any change has it. As above.
+    Change(Transition<T>),
     /// `T`'s own code panicked over it. Its waiter takes the panic and leaves.
-    Panicked(Panic),
+    Panicked { panic: Panic, target: Option<T> },
 }
 
 struct Pending<T> {
@@ -47,8 +43,6 @@ struct Pending<T> {
     place: u32,
     waker: Option<Waker>,
     latch: Latch<T>,
-    /// The target, once it is out of its group: dropped with the wait, never under the lock.
-    spent: Option<T>,
 }
 
 /// The targets of one kind, and beside each the wait it belongs to.
@@ -102,29 +96,23 @@ pub(crate) struct Targets<T> {
     clone: Option<fn(&T) -> T>,
 }
 
-/// What a wait learns when it asks.
+/// What a wait learns when it asks. The rest is to be dropped where no lock is held.
 pub(crate) enum Asked<T> {
-    /// Not yet. The waker that was there before comes back, to be dropped where no lock is held.
+    /// Not yet. The waker that was there before.
     Waiting {
-        _replaced: Option<Waker>,
+        _before: Option<Waker>,
     },
-    /// Decided; the place is given up. `_rest` is dropped where no lock is held.
-    Matched {
-        found: Match<T>,
-        _rest: Rest<T>,
-    },
-    Panicked {
-        panic: Panic,
-        _rest: Rest<T>,
-    },
+    /// Decided; the place is given up.
+    Value(T, Rest<T>),
+    Change(Transition<T>, Rest<T>),
+    Panicked(Panic, Rest<T>),
 }
 
-/// What is left of a wait that has left.
+/// What is left of a wait that has left: wakers, its target, what it never asked for.
 pub(crate) struct Rest<T> {
-    _waker: Option<Waker>,
+    _wakers: [Option<Waker>; 2],
     _target: Option<T>,
-    _found: Option<Match<T>>,
-    _panic: Option<Panic>,
+    _latch: Latch<T>,
 }
 
 impl<T> Targets<T> {
@@ -180,7 +168,6 @@ impl<T> Targets<T> {
             place: place as u32,
             waker: None,
             latch: Latch::Waiting,
-            spent: None,
         });
         self.owners(group).push(key.index());
         if let (Some(values), Some(value)) = (self.values(group), value) {
@@ -227,20 +214,32 @@ impl<T> Targets<T> {
 
     /// Shows one transition to every wait. Called inside the commit; runs `T`'s `PartialEq` and `Clone`.
     pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, woken: &mut VecDeque<Wake>) {
+        let Some(clone) = self.clone else { return };
+        let awake = woken.len();
         if let Some(find) = self.find_equal {
-            self.offer_group(Group::Equal, find, seq, new, woken);
+            self.offer_group(Group::Equal, find, clone, new, woken);
         }
         if let Some(find) = self.find_different {
-            self.offer_group(Group::Differs, find, seq, new, woken);
+            self.offer_group(Group::Differs, find, clone, new, woken);
         }
         while let Some(place) = self.change.len().checked_sub(1) {
-            let Some(clone) = self.clone else { return };
-            let latch = catch(|| Match {
-                value: clone(new),
-                old: Some(clone(old)),
+            let change = catch(|| Transition {
+                old: clone(old),
+                new: clone(new),
                 seq,
+                missed: 0,
             });
-            self.settle(Group::Change, place, latch, woken);
+            self.settle(Group::Change, place, woken, |_| match change {
+                Ok(change) => Latch::Change(change),
+                Err(panic) => Latch::Panicked {
+                    panic,
+                    target: None,
+                },
+            });
+        }
+        // Found from the last to the first, woken from the first to the last.
+        if woken.len() > awake + 1 {
+            woken.make_contiguous()[awake..].reverse();
         }
     }
 
@@ -248,27 +247,26 @@ impl<T> Targets<T> {
         &mut self,
         group: Group,
         find: Find<T>,
-        seq: u64,
+        clone: fn(&T) -> T,
         new: &T,
         woken: &mut VecDeque<Wake>,
     ) {
-        let Some(clone) = self.clone else { return };
         let mut below = self.owners(group).len();
         while below > 0 {
             let Some(values) = self.values(group) else {
                 return;
             };
-            let latch = match catch(|| find(values, new, &mut below)) {
+            let found = match catch(|| find(values, new, &mut below)) {
                 Ok(false) => return,
-                Ok(true) => catch(|| Match {
-                    value: clone(new),
-                    old: None,
-                    seq,
-                }),
+                Ok(true) => catch(|| clone(new)),
                 Err(panic) => Err(panic),
             };
-            // The place is then the last one's, who has been judged already.
-            self.settle(group, below, latch, woken);
+            // Its place is then the last one's, who has been judged already.
+            self.settle(group, below, woken, |target| match (found, target) {
+                (Ok(found), Some(target)) => Latch::Value { found, target },
+                (Err(panic), target) => Latch::Panicked { panic, target },
+                (Ok(_), None) => unreachable!("a value wait has a target"),
+            });
         }
     }
 
@@ -276,17 +274,13 @@ impl<T> Targets<T> {
         &mut self,
         group: Group,
         place: usize,
-        latch: Result<Match<T>, Panic>,
         woken: &mut VecDeque<Wake>,
+        latch: impl FnOnce(Option<T>) -> Latch<T>,
     ) {
         let index = self.owners(group)[place];
-        let spent = self.withdraw(group, place);
+        let target = self.withdraw(group, place);
         if let Some(pending) = self.pending.at(index) {
-            pending.spent = spent;
-            pending.latch = match latch {
-                Ok(found) => Latch::Matched(found),
-                Err(panic) => Latch::Panicked(panic),
-            };
+            pending.latch = latch(target);
             woken.extend(pending.waker.take().map(Wake::Task));
         }
     }
@@ -296,24 +290,23 @@ impl<T> Targets<T> {
         let pending = self.pending.get(key)?;
         if let Latch::Waiting = pending.latch {
             return Some(Asked::Waiting {
-                _replaced: pending.waker.replace(waker),
+                _before: pending.waker.replace(waker),
             });
         }
         let Pending {
-            waker: old_waker,
+            waker: before,
             latch,
-            spent,
             ..
         } = self.pending.leave(key)?;
-        let rest = Rest {
-            _waker: Some(waker).or(old_waker),
-            _target: spent,
-            _found: None,
-            _panic: None,
+        let rest = |target| Rest {
+            _wakers: [Some(waker), before],
+            _target: target,
+            _latch: Latch::Waiting,
         };
         Some(match latch {
-            Latch::Matched(found) => Asked::Matched { found, _rest: rest },
-            Latch::Panicked(panic) => Asked::Panicked { panic, _rest: rest },
+            Latch::Value { found, target } => Asked::Value(found, rest(Some(target))),
+            Latch::Change(change) => Asked::Change(change, rest(None)),
+            Latch::Panicked { panic, target } => Asked::Panicked(panic, rest(target)),
             Latch::Waiting => unreachable!("a waiting wait was answered above"),
         })
     }
@@ -325,18 +318,15 @@ impl<T> Targets<T> {
             place,
             waker,
             latch,
-            spent,
         } = self.pending.leave(key)?;
-        let (target, found, panic) = match latch {
-            Latch::Waiting => (self.withdraw(group, place as usize), None, None),
-            Latch::Matched(found) => (spent, Some(found), None),
-            Latch::Panicked(panic) => (spent, None, Some(panic)),
+        let target = match latch {
+            Latch::Waiting => self.withdraw(group, place as usize),
+            _ => None,
         };
         Some(Rest {
-            _waker: waker,
+            _wakers: [waker, None],
             _target: target,
-            _found: found,
-            _panic: panic,
+            _latch: latch,
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::delivery::{Follow, JudgeKey};
 use crate::error::TimedOut;
 use crate::roll::Key;
 use crate::sync::{Arc, Lock, Panic, catch, resume};
-use crate::targets::{Asked, Match, Target};
+use crate::targets::{Asked, Target};
 use crate::timer::{Timer, Until};
 use crate::transition::Transition;
 use alloc::boxed::Box;
@@ -267,7 +267,12 @@ impl<U> fmt::Debug for Wait<'_, U> {
 
 impl<T: Send> Host<T> for Cell<T> {
     fn ask(&self, key: Key, waker: &Waker) -> Poll<Result<T, Panic>> {
-        ask_target(self, key, waker).map(|answer| answer.map(|found| found.value))
+        match ask_target(self, key, waker) {
+            Asked::Waiting { .. } => Poll::Pending,
+            Asked::Value(value, _) => Poll::Ready(Ok(value)),
+            Asked::Panicked(panic, _) => Poll::Ready(Err(panic)),
+            Asked::Change(..) => unreachable!("a wait for a value finds a value"),
+        }
     }
 
     fn leave_target(&self, key: Key) {
@@ -277,17 +282,12 @@ impl<T: Send> Host<T> for Cell<T> {
 
 impl<T: Send> Host<Transition<T>> for Cell<T> {
     fn ask(&self, key: Key, waker: &Waker) -> Poll<Result<Transition<T>, Panic>> {
-        ask_target(self, key, waker).map(|answer| {
-            answer.map(|found| match found.old {
-                Some(old) => Transition {
-                    old,
-                    new: found.value,
-                    seq: found.seq,
-                    missed: 0,
-                },
-                None => unreachable!("a wait for any change keeps the old value too"),
-            })
-        })
+        match ask_target(self, key, waker) {
+            Asked::Waiting { .. } => Poll::Pending,
+            Asked::Change(change, _) => Poll::Ready(Ok(change)),
+            Asked::Panicked(panic, _) => Poll::Ready(Err(panic)),
+            Asked::Value(..) => unreachable!("a wait for a change finds a change"),
+        }
     }
 
     fn leave_target(&self, key: Key) {
@@ -295,13 +295,11 @@ impl<T: Send> Host<Transition<T>> for Cell<T> {
     }
 }
 
-fn ask_target<T>(cell: &Cell<T>, key: Key, waker: &Waker) -> Poll<Result<Match<T>, Panic>> {
+fn ask_target<T>(cell: &Cell<T>, key: Key, waker: &Waker) -> Asked<T> {
     // Cloned before the lock, and what it replaces is dropped after it.
     let waker = waker.clone();
     match cell.with(|state| state.observers().targets.ask(key, waker)) {
-        Some(Asked::Waiting { .. }) => Poll::Pending,
-        Some(Asked::Matched { found, .. }) => Poll::Ready(Ok(found)),
-        Some(Asked::Panicked { panic, .. }) => Poll::Ready(Err(panic)),
+        Some(asked) => asked,
         None => unreachable!("a value wait keeps its place until it leaves"),
     }
 }
@@ -415,7 +413,10 @@ impl<T, U: Send, F: FnMut(&T) -> Option<U> + Send> Judge<T> for Seeker<F, U> {
         });
         Verdict::Settled(match before {
             Desk::Open(waker) => waker,
-            _ => None,
+            nobody_asks => {
+                let _ = catch(|| drop(nobody_asks));
+                None
+            }
         })
     }
 }
