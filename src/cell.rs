@@ -4,9 +4,9 @@
 //! all, into a [`Shared`] that watchers and callback guards hold on to; from then on the lock in there is the lock.
 //!
 //! ```text
-//! nobody watches   Watched { plain: Some(state), shared: – }
-//! watched          Watched { plain: None, shared: ─┐ }      Watcher ─▶ Shared ◀─ Callback
-//!                                                  └──────────────────▶ { state, observers }
+//! nobody watches   Watched { plain: state, shared: – }
+//! watched          Watched { plain: –, shared: ─┐ }      Watcher ─▶ Shared ◀─ Callback
+//!                                               └──────────────────▶ { state, observers }
 //! ```
 //!
 //! Under the lock run `T`'s `PartialEq` and `Clone` and the closures of the atomic writers, nothing else of the
@@ -20,7 +20,7 @@ use alloc::boxed::Box;
 
 /// The value, how often it changed, and who observes.
 pub(crate) struct State<T> {
-    /// `None` once the `Watched` is gone.
+    /// `None` once the `Watched` is gone, or the state has moved.
     value: Option<T>,
     pub(crate) seq: u64,
     /// `None` until somebody observes.
@@ -56,19 +56,26 @@ impl<T> State<T> {
         }
     }
 
-    /// Makes `new` the value: one transition. Watchers and value waits have it when this returns; what is left to do
-    /// is in `owed`. The last step of a critical section, so that nothing of the user's comes between the two.
+    /// Swaps `value` in, and the one before out: one transition. Watchers and value waits have it when this returns;
+    /// what is left to do is in `owed`. The last step of a critical section, so that nothing of the user's comes
+    /// between the two.
     #[inline]
-    pub(crate) fn commit(&mut self, new: T, owed: &mut Owed<'_>) -> T {
-        let Some(old) = self.value.replace(new) else {
+    pub(crate) fn commit(&mut self, value: &mut T, owed: &mut Owed<'_>) {
+        let Some(present) = &mut self.value else {
             unreachable!("the value lives as long as its `Watched`")
         };
+        core::mem::swap(present, value);
         self.seq += 1;
         owed.version.publish(self.seq);
-        if let (Some(observers), Some(new)) = (&mut self.observers, &self.value) {
-            (owed.follow, owed.trouble) = observers.offer(self.seq, &old, new);
+        if let Some(observers) = &mut self.observers {
+            observers.offer(
+                self.seq,
+                value,
+                present,
+                &mut owed.follow,
+                &mut owed.trouble,
+            );
         }
-        old
     }
 }
 
@@ -78,6 +85,12 @@ pub(crate) struct Owed<'a> {
     follow: Follow,
     /// A panic of `T`'s `Clone` on the way to a watcher.
     trouble: Option<Panic>,
+}
+
+impl Owed<'_> {
+    pub(crate) fn follow(&mut self, follow: Follow) {
+        self.follow = follow;
+    }
 }
 
 /// What observers hold on to: the state outlives its `Watched` here until the last of them has drained.
@@ -94,7 +107,8 @@ pub(crate) struct Shared<T> {
 /// The inside of a `Watched`.
 pub(crate) struct Cell<T> {
     version: Version,
-    plain: Lock<Option<State<T>>>,
+    /// Left without its value once the state has moved.
+    plain: Lock<State<T>>,
     shared: Once<Arc<Shared<T>>>,
 }
 
@@ -103,11 +117,11 @@ impl<T> Cell<T> {
         pub(crate) const fn new(value: T) -> Self {
             Self {
                 version: Version::new(),
-                plain: Lock::new(Some(State {
+                plain: Lock::new(State {
                     value: Some(value),
                     seq: 0,
                     observers: None,
-                })),
+                }),
                 shared: Once::new(),
             }
         }
@@ -117,23 +131,23 @@ impl<T> Cell<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State<T>) -> R) -> R {
-        self.shared.with(|shared| match shared {
-            Some(shared) => shared.lock.with(f),
-            None => self.with_plain(f),
-        })
-    }
-
-    #[inline]
-    #[track_caller]
-    fn with_plain<R>(&self, f: impl FnOnce(&mut State<T>) -> R) -> R {
-        let ran = self.plain.with(|plain| match plain {
-            Some(state) => Ok(f(state)),
-            None => Err(f),
-        });
-        match ran {
-            Ok(result) => result,
-            // It moved out just before we had the lock.
-            Err(f) => self.shared().lock.with(f),
+        let mut f = f;
+        loop {
+            let shared = self.shared.get();
+            let lock = match &shared {
+                Some(shared) => &shared.lock,
+                None => &self.plain,
+            };
+            let ran = lock.with(|state| {
+                let moved =
+                    state.value.is_none() && shared.is_none() && self.shared.get().is_some();
+                if moved { Err(f) } else { Ok(f(state)) }
+            });
+            match ran {
+                Ok(result) => return result,
+                // It moved out just before we had the lock.
+                Err(back) => f = back,
+            }
         }
     }
 
@@ -151,9 +165,13 @@ impl<T> Cell<T> {
     #[track_caller]
     fn share(&self) -> Held<'_, Arc<Shared<T>>> {
         self.plain.with(|plain| {
-            if let Some(state) = plain.take() {
+            if plain.value.is_some() {
                 self.shared.set(Arc::new(Shared {
-                    lock: Lock::new(state),
+                    lock: Lock::new(State {
+                        value: plain.value.take(),
+                        seq: plain.seq,
+                        observers: None,
+                    }),
                     departures: Counter::new(),
                     pacing: Counter::new(),
                     relief: Arc::new(Bell::new()),
@@ -187,17 +205,21 @@ impl<T> Cell<T> {
             follow: Follow::Nothing,
             trouble: None,
         };
-        let mut decide = Some(decide);
+        let mut decide = decide;
         loop {
             let decided = self.with(|state| {
                 if state.seen_by().is_some_and(Observers::is_crowded) && Serving::may_wait() {
-                    return None;
+                    Err(decide)
+                } else {
+                    Ok(decide(state, &mut owed))
                 }
-                decide.take().map(|decide| decide(state, &mut owed))
             });
-            if let Some(result) = decided {
-                self.pay(owed);
-                return result;
+            match decided {
+                Ok(result) => {
+                    self.pay(owed);
+                    return result;
+                }
+                Err(back) => decide = back,
             }
             self.wait_for_relief();
         }

@@ -141,14 +141,21 @@ impl<T> Default for Observers<T> {
 
 impl<T> Observers<T> {
     /// Shows a commit to everybody. Runs under its lock.
-    pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T) -> (Follow, Option<Panic>) {
-        let mut trouble = None;
+    #[inline(never)]
+    pub(crate) fn offer(
+        &mut self,
+        seq: u64,
+        old: &T,
+        new: &T,
+        follow: &mut Follow,
+        trouble: &mut Option<Panic>,
+    ) {
         if let (Some(feed), false) = (self.feed, self.seats.is_empty()) {
             let mut out = Outgoing {
                 woken: &mut self.woken,
                 evicted: &mut self.evicted,
             };
-            trouble = feed(&mut self.seats, seq, new, &mut out);
+            *trouble = feed(&mut self.seats, seq, new, &mut out);
         }
         if !self.targets.is_empty() {
             self.targets.offer(seq, old, new, &mut self.woken);
@@ -165,10 +172,12 @@ impl<T> Observers<T> {
             });
             match change {
                 Ok(change) => self.fresh.push_back(change),
-                Err(panic) => trouble = trouble.or(Some(panic)),
+                Err(panic) => {
+                    trouble.get_or_insert(panic);
+                }
             }
         }
-        (self.take_work(), trouble)
+        *follow = self.take_work();
     }
 
     /// What a commit's own setter has to do.

@@ -1,7 +1,6 @@
 //! Setters that wait for room: a lossless bound.
 
 use crate::cell::{Cell, Shared};
-use crate::delivery::Follow;
 use crate::roll::{Key, Roll};
 use crate::sync::{after_pop, fence};
 use core::fmt;
@@ -86,84 +85,67 @@ impl<T: PartialEq> Future for SetPaced<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
         let this = &mut *self;
-        let Some(value) = this.value.take() else {
+        let (place, shared) = (this.place, this.cell.shared());
+        let Some(value) = &mut this.value else {
             panic!("onlooker: a paced set was polled after it had set");
         };
-        // Cloned before the lock, and what it replaces is dropped after it.
-        let waker = context.waker().clone();
-        let shared = this.cell.shared();
-        let place = this.place;
-        let turn = this.cell.write_now(|state, owed| {
+        // Cloned before the lock; whoever is left over is dropped after it.
+        let mut waker = Some(context.waker().clone());
+        let (turn, _left_over) = this.cell.write_now(|state, owed| {
             let observers = state.observers();
-            if observers.paced.is_first(place) {
-                // Says so before it looks for room: a watcher pops first and looks for us second, so one of the
-                // two sees the other.
+            let first = observers.paced.is_first(place);
+            if first {
+                // Says so before it looks for room: a watcher pops first and looks for us second, so one of the two
+                // sees the other.
                 shared.pacing.store(observers.paced.len().max(1));
                 fence();
-                if observers.has_room() {
-                    let own = place
-                        .and_then(|key| observers.paced.line.leave(key))
-                        .flatten();
-                    shared.pacing.store(observers.paced.len());
-                    if let Some(next) = observers.paced.call_first() {
-                        observers.wake_later(next);
-                    }
-                    if *state.value() == value {
-                        return Turn::Unchanged(
-                            state.observers().take_serving(),
-                            [Some(waker), own],
-                            value,
-                        );
-                    }
-                    return Turn::Set(state.commit(value, owed), [Some(waker), own]);
-                }
             }
-            let observers = state.observers();
+            if first && observers.has_room() {
+                // The user's code comes before anything moves.
+                let changes = *state.value() != *value;
+                let observers = state.observers();
+                let own = place.and_then(|key| observers.paced.line.leave(key));
+                shared.pacing.store(observers.paced.len());
+                if let Some(next) = observers.paced.call_first() {
+                    observers.wake_later(next);
+                }
+                if changes {
+                    state.commit(value, owed);
+                } else {
+                    owed.follow(observers.take_serving());
+                }
+                return (Turn::Set(changes), own.flatten());
+            }
             let paced = &mut observers.paced;
-            let (place, replaced) =
-                match place.and_then(|key| paced.line.get(key).map(|at| (key, at))) {
-                    Some((key, at)) => (key, at.replace(waker)),
-                    None => (paced.line.join(Some(waker)), None),
-                };
-            shared.pacing.store(paced.len());
-            Turn::Wait {
-                value,
-                place,
-                replaced,
+            match place.and_then(|key| paced.line.get(key)) {
+                Some(at) => {
+                    core::mem::swap(at, &mut waker);
+                    (Turn::Wait(place), None)
+                }
+                None => {
+                    let place = paced.line.join(waker.take());
+                    shared.pacing.store(paced.len());
+                    (Turn::Wait(Some(place)), None)
+                }
             }
         });
         match turn {
-            Turn::Wait {
-                value,
-                place,
-                replaced,
-            } => {
-                this.value = Some(value);
-                this.place = Some(place);
-                drop(replaced);
+            Turn::Wait(place) => {
+                this.place = place;
                 Poll::Pending
             }
-            Turn::Unchanged(follow, _wakers, _value) => {
+            Turn::Set(changed) => {
                 this.place = None;
-                shared.follow(follow);
-                Poll::Ready(false)
-            }
-            Turn::Set(_previous, _wakers) => {
-                this.place = None;
-                Poll::Ready(true)
+                this.value = None;
+                Poll::Ready(changed)
             }
         }
     }
 }
 
-enum Turn<T> {
-    Set(T, [Option<Waker>; 2]),
-    Unchanged(Follow, [Option<Waker>; 2], T),
-    Wait {
-        value: T,
-        place: Key,
-        replaced: Option<Waker>,
-    },
+enum Turn {
+    Set(bool),
+    Wait(Option<Key>),
 }
 
 impl<T> Drop for SetPaced<'_, T> {

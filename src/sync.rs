@@ -145,11 +145,6 @@ mod backend {
         }
 
         #[inline]
-        pub(crate) fn with<R>(&self, f: impl FnOnce(Option<&V>) -> R) -> R {
-            f(self.0.get())
-        }
-
-        #[inline]
         pub(crate) fn get(&self) -> Option<Held<'_, V>> {
             self.0.get()
         }
@@ -193,12 +188,8 @@ mod backend {
             Self(Mutex::new(OnceCell::new()))
         }
 
-        pub(crate) fn with<R>(&self, f: impl FnOnce(Option<&V>) -> R) -> R {
-            critical_section::with(|cs| f(self.0.borrow(cs).get()))
-        }
-
         pub(crate) fn get(&self) -> Option<Held<'_, V>> {
-            self.with(Option::<&V>::cloned)
+            critical_section::with(|cs| self.0.borrow(cs).get().cloned())
         }
 
         pub(crate) fn set(&self, value: V) {
@@ -332,11 +323,6 @@ mod backend {
     impl<V: Clone> Once<V> {
         pub(crate) fn new() -> Self {
             Self(Mutex::new(None))
-        }
-
-        pub(crate) fn with<R>(&self, f: impl FnOnce(Option<&V>) -> R) -> R {
-            let value = self.0.lock().unwrap().clone();
-            f(value.as_ref())
         }
 
         pub(crate) fn get(&self) -> Option<Held<'_, V>> {

@@ -95,16 +95,16 @@ impl<T> Watched<T> {
     where
         T: PartialEq,
     {
-        let mut value = Some(value);
+        let mut value = value;
         // Under the lock: compare, swap, count, fill rings, latch value waits. Released: wake, then predicates, then
-        // callbacks.
-        let previous = self.cell.write(|state, owed| {
-            if value.as_ref() == Some(state.value()) {
-                return None;
+        // callbacks. What `value` holds then, old or refused, is dropped last.
+        self.cell.write(|state, owed| {
+            let changes = *state.value() != value;
+            if changes {
+                state.commit(&mut value, owed);
             }
-            value.take().map(|value| state.commit(value, owed))
-        });
-        previous.is_some()
+            changes
+        })
     }
 
     /// Stores `value` and returns the one before. Always a transition, even to an equal value.
@@ -118,7 +118,10 @@ impl<T> Watched<T> {
     /// ```
     #[doc(alias = "send_replace")]
     pub fn replace(&self, value: T) -> T {
-        self.cell.write(|state, owed| state.commit(value, owed))
+        let mut value = value;
+        self.cell
+            .write(|state, owed| state.commit(&mut value, owed));
+        value
     }
 
     /// Stores `value` if `condition` holds for the present one, in one step.
@@ -142,21 +145,15 @@ impl<T> Watched<T> {
     where
         T: PartialEq,
     {
-        let mut value = Some(value);
-        let (held, _previous) = self.cell.write(|state, owed| {
-            if !condition(state.value()) {
-                return (false, None);
+        let mut value = value;
+        let held = self.cell.write(|state, owed| {
+            let held = condition(state.value());
+            if held && *state.value() != value {
+                state.commit(&mut value, owed);
             }
-            if value.as_ref() == Some(state.value()) {
-                return (true, None);
-            }
-            let previous = value.take().map(|value| state.commit(value, owed));
-            (true, previous)
+            held
         });
-        match value {
-            Some(value) if !held => Err(value),
-            _ => Ok(()),
-        }
+        if held { Ok(()) } else { Err(value) }
     }
 
     /// Stores what `f` makes of the present value, in one step, and returns the value before. An equal result is no
@@ -199,19 +196,22 @@ impl<T> Watched<T> {
         T: Clone + PartialEq,
     {
         let mut made = None;
-        self.cell.write(|state, owed| {
+        let present = self.cell.write(|state, owed| {
             made = f(state.value());
-            if made.is_none() {
-                return Err(state.value().clone());
+            match &mut made {
+                Some(new) if *new != *state.value() => {
+                    state.commit(new, owed);
+                    None
+                }
+                _ => Some(state.value().clone()),
             }
-            if made.as_ref() == Some(state.value()) {
-                return Ok(state.value().clone());
-            }
-            match made.take() {
-                Some(new) => Ok(state.commit(new, owed)),
-                None => unreachable!("it was just looked at"),
-            }
-        })
+        });
+        match (present, made) {
+            (None, Some(previous)) => Ok(previous),
+            (Some(previous), Some(_equal)) => Ok(previous),
+            (Some(present), None) => Err(present),
+            (None, None) => unreachable!("without a new value the present one comes back"),
+        }
     }
 
     /// Changes the value in place, in one step; says whether that was a transition.
@@ -232,15 +232,15 @@ impl<T> Watched<T> {
     {
         // Declared out here, as everywhere: a panic under the lock drops no value there.
         let mut made = None;
-        let previous = self.cell.write(|state, owed| {
+        self.cell.write(|state, owed| {
             let value = made.insert(state.value().clone());
             f(value);
-            if *value == *state.value() {
-                return None;
+            let changes = *value != *state.value();
+            if changes {
+                state.commit(value, owed);
             }
-            made.take().map(|value| state.commit(value, owed))
-        });
-        previous.is_some()
+            changes
+        })
     }
 
     /// Waits until every bounded buffer has room, then sets: nothing is lost, at the price of a setter that waits for
