@@ -68,13 +68,7 @@ impl<T> State<T> {
         self.seq += 1;
         owed.version.publish(self.seq);
         if let Some(observers) = &mut self.observers {
-            observers.offer(
-                self.seq,
-                value,
-                present,
-                &mut owed.follow,
-                &mut owed.trouble,
-            );
+            owed.debt = observers.offer(self.seq, value, present);
         }
     }
 }
@@ -82,14 +76,21 @@ impl<T> State<T> {
 /// What a writer owes once it has released the lock.
 pub(crate) struct Owed<'a> {
     version: &'a Version,
-    follow: Follow,
-    /// A panic of `T`'s `Clone` on the way to a watcher.
-    trouble: Option<Panic>,
+    debt: Option<Debt>,
+}
+
+/// A delivery, or a panic of `T`'s `Clone` on the way to a watcher.
+pub(crate) struct Debt {
+    pub(crate) follow: Follow,
+    pub(crate) trouble: Option<Panic>,
 }
 
 impl Owed<'_> {
     pub(crate) fn follow(&mut self, follow: Follow) {
-        self.follow = follow;
+        self.debt = Some(Debt {
+            follow,
+            trouble: None,
+        });
     }
 }
 
@@ -202,8 +203,7 @@ impl<T> Cell<T> {
     pub(crate) fn write<R>(&self, decide: impl FnOnce(&mut State<T>, &mut Owed<'_>) -> R) -> R {
         let mut owed = Owed {
             version: &self.version,
-            follow: Follow::Nothing,
-            trouble: None,
+            debt: None,
         };
         let mut decide = decide;
         loop {
@@ -216,7 +216,9 @@ impl<T> Cell<T> {
             });
             match decided {
                 Ok(result) => {
-                    self.pay(owed);
+                    if let Some(debt) = owed.debt {
+                        self.pay(debt);
+                    }
                     return result;
                 }
                 Err(back) => decide = back,
@@ -226,15 +228,11 @@ impl<T> Cell<T> {
     }
 
     /// Runs the delivery that is owed, then lets a panic on the way go on.
-    #[inline]
-    fn pay(&self, owed: Owed<'_>) {
-        let Owed {
-            follow, trouble, ..
-        } = owed;
-        if !matches!(follow, Follow::Nothing) {
-            self.shared().follow(follow);
-        }
-        if let Some(panic) = trouble {
+    #[cold]
+    #[inline(never)]
+    fn pay(&self, debt: Debt) {
+        self.shared().follow(debt.follow);
+        if let Some(panic) = debt.trouble {
             resume(panic);
         }
     }
@@ -243,11 +241,12 @@ impl<T> Cell<T> {
     pub(crate) fn write_now<R>(&self, decide: impl FnOnce(&mut State<T>, &mut Owed<'_>) -> R) -> R {
         let mut owed = Owed {
             version: &self.version,
-            follow: Follow::Nothing,
-            trouble: None,
+            debt: None,
         };
         let decided = self.with(|state| decide(state, &mut owed));
-        self.pay(owed);
+        if let Some(debt) = owed.debt {
+            self.pay(debt);
+        }
         decided
     }
 

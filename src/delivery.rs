@@ -20,7 +20,7 @@
 //! (`departures`). A callback is taken out by itself.
 
 use crate::callback::Call;
-use crate::cell::{Shared, State};
+use crate::cell::{Debt, Shared, State};
 use crate::paced::Queue;
 use crate::ring::{Bell, Feed, Outgoing, Seat, Wake};
 use crate::roll::{Key, Roll};
@@ -142,20 +142,14 @@ impl<T> Default for Observers<T> {
 impl<T> Observers<T> {
     /// Shows a commit to everybody. Runs under its lock.
     #[inline(never)]
-    pub(crate) fn offer(
-        &mut self,
-        seq: u64,
-        old: &T,
-        new: &T,
-        follow: &mut Follow,
-        trouble: &mut Option<Panic>,
-    ) {
+    pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T) -> Option<Debt> {
+        let mut trouble = None;
         if let (Some(feed), false) = (self.feed, self.seats.is_empty()) {
             let mut out = Outgoing {
                 woken: &mut self.woken,
                 evicted: &mut self.evicted,
             };
-            *trouble = feed(&mut self.seats, seq, new, &mut out);
+            trouble = feed(&mut self.seats, seq, new, &mut out);
         }
         if !self.targets.is_empty() {
             self.targets.offer(seq, old, new, &mut self.woken);
@@ -177,7 +171,9 @@ impl<T> Observers<T> {
                 }
             }
         }
-        *follow = self.take_work();
+        let follow = self.take_work();
+        let debt = trouble.is_some() || !matches!(follow, Follow::Nothing);
+        debt.then_some(Debt { follow, trouble })
     }
 
     /// What a commit's own setter has to do.

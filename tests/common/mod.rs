@@ -1,6 +1,6 @@
 //! Tools of the tests: wakers that count, and polling by hand.
 
-#![allow(dead_code)] // each test file takes what it needs
+#![allow(dead_code, unreachable_pub)] // each test file takes what it needs
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
