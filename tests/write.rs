@@ -1,0 +1,508 @@
+//! Writing: what each setter stores, returns and counts; and the rule about calling back from inside.
+
+mod common;
+
+use common::{leaked, panics, poll, ready};
+use onlooker::{Overflow, Watched};
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
+use std::thread;
+
+static MODE: Watched<&str> = Watched::new("idle");
+
+const fn fixed() -> Watched<Option<u8>> {
+    Watched::new(None)
+}
+
+static CONST: Watched<Option<u8>> = fixed();
+
+#[test]
+fn a_static_is_made_by_a_const_fn_and_set_by_any_thread() {
+    thread::spawn(|| MODE.set("busy")).join().unwrap();
+    assert_eq!((MODE.get(), MODE.version()), ("busy", 1));
+    assert!(CONST.set(Some(3)));
+    assert_eq!(CONST.get(), Some(3));
+}
+
+#[test]
+fn set_stores_and_says_whether_that_was_a_transition() {
+    let state = Watched::new(1);
+    assert!(state.set(2));
+    assert_eq!((state.get(), state.version()), (2, 1));
+    assert!(!state.set(2));
+    assert_eq!((state.get(), state.version()), (2, 1));
+    assert!(state.set(1));
+    assert_eq!((state.get(), state.version()), (1, 2));
+}
+
+#[test]
+fn an_equal_value_is_shown_to_nobody() {
+    let state = Watched::new(1);
+    let mut watcher = state.watch();
+    let mut change = state.wait_for_change();
+    state.set(1);
+    let _ = state.set_if(1, |_| true);
+    state.update(|n| *n);
+    let _ = state.try_update(|n| Some(*n));
+    state.modify(|n| *n = 1);
+    assert!(watcher.try_recv().is_err());
+    assert!(poll(&mut change).is_pending());
+    assert_eq!(state.version(), 0);
+}
+
+#[test]
+fn replace_is_a_transition_even_to_an_equal_value() {
+    /// Not comparable, not cloneable.
+    struct Plain(u8);
+    let state = Watched::new(Plain(1));
+    assert_eq!(state.replace(Plain(1)).0, 1);
+    assert_eq!(state.version(), 1);
+    assert_eq!(state.replace(Plain(2)).0, 1);
+    assert_eq!(state.version(), 2);
+    assert_eq!(state.into_inner().0, 2);
+
+    let state = Watched::new(1);
+    let mut watcher = state.watch();
+    state.replace(1);
+    let change = watcher.try_recv().unwrap();
+    assert_eq!((change.old, change.new, change.seq), (1, 1, 1));
+}
+
+#[test]
+fn set_if_stores_only_where_the_condition_holds_and_gives_the_value_back_elsewhere() {
+    let state = Watched::new(String::from("open"));
+    assert_eq!(
+        state.set_if(String::from("closing"), |now| now == "open"),
+        Ok(())
+    );
+    assert_eq!((state.get(), state.version()), ("closing".into(), 1));
+    let refused = state.set_if(String::from("open"), |now| now == "closed");
+    assert_eq!(refused, Err(String::from("open")));
+    assert_eq!((state.get(), state.version()), ("closing".into(), 1));
+}
+
+#[test]
+fn set_if_of_an_equal_value_is_ok_and_no_transition() {
+    let state = Watched::new(1);
+    assert_eq!(state.set_if(1, |_| true), Ok(()));
+    assert_eq!(state.version(), 0);
+    assert_eq!(state.set_if(1, |_| false), Err(1));
+}
+
+#[test]
+fn update_returns_the_previous_value() {
+    let state = Watched::new(1);
+    assert_eq!(state.update(|n| n + 1), 1);
+    assert_eq!((state.get(), state.version()), (2, 1));
+    assert_eq!(state.update(|n| *n), 2);
+    assert_eq!(state.version(), 1);
+}
+
+#[test]
+fn try_update_returns_the_previous_value_or_the_present_one() {
+    let state = Watched::new(1_u32);
+    assert_eq!(state.try_update(|n| n.checked_sub(1)), Ok(1));
+    assert_eq!((state.get(), state.version()), (0, 1));
+    assert_eq!(state.try_update(|n| n.checked_sub(1)), Err(0));
+    assert_eq!(state.try_update(|n| Some(*n)), Ok(0));
+    assert_eq!((state.get(), state.version()), (0, 1));
+}
+
+#[test]
+fn modify_publishes_only_what_differs() {
+    let state = Watched::new(vec![1]);
+    assert!(state.modify(|list| list.push(2)));
+    assert!(!state.modify(|list| list.reverse_twice()));
+    assert_eq!((state.get(), state.version()), (vec![1, 2], 1));
+}
+
+trait ReverseTwice {
+    fn reverse_twice(&mut self);
+}
+
+impl ReverseTwice for Vec<i32> {
+    fn reverse_twice(&mut self) {
+        self.reverse();
+        self.reverse();
+    }
+}
+
+#[test]
+fn a_panic_in_modify_leaves_nothing_half_changed() {
+    let state = Watched::new(vec![1, 2, 3]);
+    let mut watcher = state.watch();
+    let said = panics(|| {
+        state.modify(|list| {
+            list.clear();
+            list.push(9);
+            panic!("half way");
+        })
+    });
+    assert_eq!(said, "half way");
+    assert_eq!((state.get(), state.version()), (vec![1, 2, 3], 0));
+    assert!(watcher.try_recv().is_err());
+    assert!(state.modify(|list| list.push(4)));
+    assert_eq!(watcher.try_recv().unwrap().new, [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_panic_in_any_closure_changes_nothing_and_the_state_goes_on() {
+    type Act = fn(&Watched<i32>);
+    let acts: [(&str, Act); 5] = [
+        ("read", |s| s.read(|_| panic!("oh"))),
+        ("set_if", |s| _ = s.set_if(5, |_| panic!("oh"))),
+        ("update", |s| _ = s.update(|_| panic!("oh"))),
+        ("try_update", |s| _ = s.try_update(|_| panic!("oh"))),
+        ("modify", |s| _ = s.modify(|_| panic!("oh"))),
+    ];
+    for (name, act) in acts {
+        for watched in [false, true] {
+            let state = Watched::new(1);
+            let watcher = watched.then(|| state.watch());
+            assert_eq!(panics(|| act(&state)), "oh", "{name}");
+            assert_eq!((state.get(), state.version()), (1, 0), "{name}");
+            assert!(state.set(2), "{name}");
+            if let Some(mut watcher) = watcher {
+                let change = watcher.try_recv().unwrap();
+                assert_eq!((change.old, change.new, change.seq), (1, 2, 1), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn into_inner_gives_the_value_and_ends_the_watchers_after_their_last_one() {
+    let state = Watched::new(String::from("a"));
+    let mut watcher = state.watch();
+    state.set(String::from("b"));
+    assert_eq!(state.into_inner(), "b");
+    assert_eq!(watcher.try_recv().unwrap().new, "b");
+    assert_eq!(watcher.try_recv(), Err(onlooker::TryRecvError::Closed));
+}
+
+#[test]
+fn every_way_to_write_reaches_those_who_watch() {
+    let state = Watched::new(0);
+    let mut watcher = state.watch();
+    state.set(1);
+    state.replace(2);
+    state.set_if(3, |_| true).unwrap();
+    state.update(|n| n + 1);
+    state.try_update(|n| Some(n + 1)).unwrap();
+    state.modify(|n| *n += 1);
+    assert!(ready(state.set_paced(7)));
+    let seen: Vec<_> = std::iter::from_fn(|| watcher.try_recv().ok())
+        .map(|change| (change.old, change.new, change.seq))
+        .collect();
+    let all: Vec<_> = (0..7).map(|n| (n, n + 1, n as u64 + 1)).collect();
+    assert_eq!(seen, all);
+}
+
+#[test]
+fn threads_that_update_lose_no_step() {
+    let state = Watched::new(0_u64);
+    let mut watcher = state.watch();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..1_000 {
+                    state.update(|n| n + 1);
+                    state.modify(|n| *n += 1);
+                    state.try_update(|n| Some(n + 1)).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!((state.get(), state.version()), (12_000, 12_000));
+    for n in 0..12_000 {
+        let change = watcher.try_recv().unwrap();
+        assert_eq!((change.old, change.new, change.seq), (n, n + 1, n + 1));
+    }
+}
+
+#[test]
+fn of_many_threads_one_wins_the_condition() {
+    for _ in 0..50 {
+        let state = Watched::new(0);
+        let winners = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for me in 1..=4 {
+                let (state, winners) = (&state, &winners);
+                scope.spawn(move || {
+                    if state.set_if(me, |now| *now == 0).is_ok() {
+                        winners.fetch_add(1, SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!((winners.load(SeqCst), state.version()), (1, 1));
+    }
+}
+
+#[test]
+fn a_ticket_is_never_sold_twice() {
+    let tickets = Watched::new(100_u32);
+    let sold = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while tickets.try_update(|n| n.checked_sub(1)).is_ok() {
+                    sold.fetch_add(1, SeqCst);
+                }
+            });
+        }
+    });
+    assert_eq!((sold.load(SeqCst), tickets.get()), (100, 0));
+}
+
+#[test]
+fn values_that_were_not_stored_are_dropped_exactly_once() {
+    let token = Arc::new(());
+    let state = Watched::new(token.clone());
+    let _watcher = state.watch_bounded(1, Overflow::DropNewest);
+    // Equal: the stored one stays, the new one goes.
+    state.set(token.clone());
+    let _ = state.set_if(token.clone(), |_| true);
+    assert_eq!(Arc::strong_count(&token), 3); // ours, the state's, the watcher's snapshot
+    drop(state);
+    assert_eq!(Arc::strong_count(&token), 2);
+}
+
+// Calling back from inside
+
+type Outer = fn(&Watched<i32>, &dyn Fn(&Watched<i32>));
+type Inner = fn(&Watched<i32>);
+
+const OUTER: [(&str, Outer); 5] = [
+    ("read", |s, call| s.read(|_| call(s))),
+    ("set_if", |s, call| {
+        let _ = s.set_if(5, |_| {
+            call(s);
+            true
+        });
+    }),
+    ("update", |s, call| {
+        s.update(|_| {
+            call(s);
+            5
+        });
+    }),
+    ("try_update", |s, call| {
+        let _ = s.try_update(|_| {
+            call(s);
+            Some(5)
+        });
+    }),
+    ("modify", |s, call| {
+        s.modify(|n| {
+            call(s);
+            *n = 5;
+        });
+    }),
+];
+
+const INNER: [(&str, Inner); 20] = [
+    ("set", |s| _ = s.set(9)),
+    ("replace", |s| _ = s.replace(9)),
+    ("set_if", |s| _ = s.set_if(9, |_| true)),
+    ("update", |s| _ = s.update(|_| 9)),
+    ("try_update", |s| _ = s.try_update(|_| Some(9))),
+    ("modify", |s| _ = s.modify(|n| *n = 9)),
+    ("set_paced", |s| _ = ready(s.set_paced(9))),
+    ("get", |s| _ = s.get()),
+    ("read", |s| s.read(|_| ())),
+    ("reader", |s| drop(s.reader())),
+    ("watcher_count", |s| _ = s.watcher_count()),
+    ("watch", |s| drop(s.watch())),
+    ("watch_bounded", |s| {
+        drop(s.watch_bounded(1, Overflow::DropOldest));
+    }),
+    ("wait_for", |s| drop(s.wait_for(9))),
+    ("wait_for_not", |s| drop(s.wait_for_not(0))),
+    ("wait_until", |s| drop(s.wait_until(|_| false))),
+    ("wait_map", |s| drop(s.wait_map(|_| None::<()>))),
+    ("wait_for_change", |s| drop(s.wait_for_change())),
+    ("wait_for_next", |s| drop(s.wait_for_next(9))),
+    ("wait_until_next", |s| drop(s.wait_until_next(|_| false))),
+];
+
+fn names_the_rule(said: &str) -> bool {
+    ["onlooker", "read", "set_if", "update", "modify", "lock"]
+        .iter()
+        .all(|word| said.contains(word))
+}
+
+#[test]
+fn calling_the_same_state_from_inside_a_closure_panics_with_the_rule_and_changes_nothing() {
+    for observed in [false, true] {
+        for (outer, within) in OUTER {
+            for (inner, call) in INNER {
+                let state = Watched::new(0);
+                let watcher = observed.then(|| state.watch());
+                let said = panics(|| within(&state, &|s| call(s)));
+                assert!(names_the_rule(&said), "{inner} inside {outer}: {said}");
+                assert_eq!(
+                    (state.get(), state.version()),
+                    (0, 0),
+                    "{inner} inside {outer}"
+                );
+                assert_eq!(state.watcher_count(), usize::from(observed));
+                assert!(state.set(1), "{inner} inside {outer}");
+                if let Some(mut watcher) = watcher {
+                    let change = watcher.try_recv().unwrap();
+                    assert_eq!((change.old, change.new), (0, 1), "{inner} inside {outer}");
+                    assert!(watcher.is_empty());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn callbacks_may_not_be_registered_from_inside_a_closure_either() {
+    for (outer, within) in OUTER {
+        let state = Watched::new(0);
+        let said = panics(|| within(&state, &|s| s.on_change(|_| {}).detach()));
+        assert!(names_the_rule(&said), "on_change inside {outer}: {said}");
+        let said = panics(|| within(&state, &|s| s.on_value(0, |_| {}).detach()));
+        assert!(names_the_rule(&said), "on_value inside {outer}: {said}");
+        assert!(state.set(1));
+    }
+}
+
+#[test]
+fn a_closure_that_catches_the_panic_of_the_rule_can_still_finish() {
+    let state = Watched::new(0);
+    let mut watcher = state.watch();
+    let before = state.update(|n| {
+        assert!(names_the_rule(&panics(|| state.set(9))));
+        n + 1
+    });
+    assert_eq!((before, state.get(), state.version()), (0, 1, 1));
+    assert_eq!(watcher.try_recv().unwrap().new, 1);
+}
+
+#[test]
+fn another_state_may_be_called_from_inside_a_closure() {
+    let (one, two) = (Watched::new(1), Watched::new(10));
+    let mut seen = two.watch();
+    one.update(|n| {
+        two.set(20 + n);
+        n + two.get()
+    });
+    assert_eq!((one.get(), two.get()), (22, 21));
+    assert_eq!(seen.try_recv().unwrap().new, 21);
+}
+
+#[test]
+fn another_thread_that_calls_while_a_closure_runs_waits_and_does_not_panic() {
+    for observed in [false, true] {
+        let state = leaked(0);
+        let _watcher = observed.then(|| state.watch());
+        let (started, start) = mpsc::channel();
+        let other = thread::spawn(move || {
+            start.recv().unwrap();
+            let before = state.update(|n| n + 10);
+            (before, state.get())
+        });
+        state.update(|n| {
+            started.send(()).unwrap();
+            for _ in 0..100 {
+                thread::yield_now();
+            }
+            n + 1
+        });
+        assert_eq!(other.join().unwrap(), (1, 11));
+    }
+}
+
+thread_local! {
+    static COMES_BACK: RefCell<Option<(&'static str, &'static Watched<Nosy>)>> = const { RefCell::new(None) };
+}
+
+/// A value whose own code calls the state that holds it.
+#[derive(Debug)]
+struct Nosy(i32);
+
+fn come_back(from: &str) {
+    let state = COMES_BACK.with_borrow_mut(|armed| armed.take_if(|(when, _)| *when == from));
+    if let Some((_, state)) = state {
+        state.read(|_| ());
+    }
+}
+
+impl PartialEq for Nosy {
+    fn eq(&self, other: &Self) -> bool {
+        come_back("eq");
+        self.0 == other.0
+    }
+}
+
+impl Clone for Nosy {
+    fn clone(&self) -> Self {
+        come_back("clone");
+        Nosy(self.0)
+    }
+}
+
+#[test]
+fn a_value_that_calls_its_own_state_while_it_is_compared_or_cloned_panics_with_the_rule() {
+    type Act = fn(&'static Watched<Nosy>);
+    let acts: [(&str, &str, Act); 6] = [
+        ("set", "eq", |s| _ = s.set(Nosy(1))),
+        ("set_if", "eq", |s| drop(s.set_if(Nosy(1), |_| true))),
+        ("update", "eq", |s| _ = s.update(|_| Nosy(1))),
+        ("modify", "clone", |s| _ = s.modify(|n| n.0 = 1)),
+        ("get", "clone", |s| _ = s.get()),
+        ("watch", "clone", |s| drop(s.watch())),
+    ];
+    for (name, when, act) in acts {
+        for observed in [false, true] {
+            let state = leaked(Nosy(0));
+            let watcher = observed.then(|| state.watch());
+            COMES_BACK.set(Some((when, state)));
+            let said = panics(|| act(state));
+            assert!(
+                names_the_rule(&said),
+                "{name}, whose {when} comes back: {said}"
+            );
+            assert_eq!(state.read(|n| n.0), 0, "{name}");
+            assert!(state.set(Nosy(2)), "{name}");
+            if let Some(mut watcher) = watcher {
+                assert_eq!(watcher.try_recv().unwrap().new.0, 2, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_cloned_or_kept_for_nobody() {
+    static CLONES: AtomicUsize = AtomicUsize::new(0);
+    #[derive(PartialEq)]
+    struct Counted(i32);
+    impl Clone for Counted {
+        fn clone(&self) -> Self {
+            CLONES.fetch_add(1, SeqCst);
+            Counted(self.0)
+        }
+    }
+    let state = Watched::new(Counted(0));
+    drop(state.watch()); // one clone: its snapshot
+    drop(state.wait_for(Counted(9)));
+    let before = CLONES.load(SeqCst);
+    for n in 1..100 {
+        state.set(Counted(n));
+        state.replace(Counted(n));
+    }
+    assert_eq!(CLONES.load(SeqCst), before);
+}
+
+#[test]
+fn a_set_that_is_stored_is_seen_by_a_wait_made_afterwards() {
+    let state = Watched::new(0);
+    state.set(3);
+    assert_eq!(ready(state.wait_for(3)), 3);
+    assert_eq!(poll(&mut state.wait_for_next(3)), Poll::Pending);
+}
