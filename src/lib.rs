@@ -59,6 +59,8 @@
 //! What is *not* promised: that a transition reaches everybody at one instant. While a delivery is under way a callback
 //! may not have seen yet what a watcher has received already.
 //!
+//! The [guide] has a page for each way to use it.
+//!
 //! # What it costs
 //!
 //! * Nobody watches: one uncontended lock. No allocation until something observes.
@@ -115,6 +117,7 @@ mod watcher;
 
 // Beside them.
 mod error;
+pub mod guide;
 mod park;
 mod reader;
 mod roll;
