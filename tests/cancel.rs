@@ -15,8 +15,10 @@ type Value = Option<u32>;
 type State = Watched<Value>;
 type Boxed<'a> = Pin<Box<dyn Future<Output = Value> + 'a>>;
 
+type Make = for<'a> fn(&'a State) -> Boxed<'a>;
+
 /// Waits on a state that is `None`: all match `Some(7)`, none of them `None` again.
-const WAITS: [(&str, for<'a> fn(&'a State) -> Boxed<'a>); 8] = [
+const WAITS: [(&str, Make); 8] = [
     ("wait_for", |s| Box::pin(s.wait_for(Some(7)))),
     ("wait_for_not", |s| Box::pin(s.wait_for_not(None))),
     ("wait_until", |s| Box::pin(s.wait_until(Option::is_some))),
@@ -379,6 +381,60 @@ fn a_paced_set_that_is_dropped_has_set_nothing_and_keeps_no_waker() {
     }
     assert!(ready(state.set_paced(3)));
     assert_eq!(watcher.try_recv().unwrap().new, 3);
+}
+
+#[test]
+fn a_watcher_woken_for_nothing_goes_back_to_sleep() {
+    let (state, task) = (Watched::new(0), Task::new());
+    let mut watcher = state.watch();
+    let mut wait = watcher.wait_until(|n| *n == 2);
+    for _ in 0..3 {
+        assert!(task.poll(&mut wait).is_pending());
+        task.waker().wake();
+    }
+    state.set(1);
+    assert!(task.poll(&mut wait).is_pending());
+    state.set(2);
+    assert_eq!(task.wakes(), 5);
+    assert_eq!(task.poll(&mut wait), Poll::Ready(Ok(2)));
+}
+
+#[test]
+fn nothing_takes_a_sleepers_waker_away_but_its_wake_or_its_own_leave() {
+    let (state, asleep, waiting, pacing) = (Watched::new(0), Task::new(), Task::new(), Task::new());
+    let mut full = state.watch_bounded(1, Overflow::DropNewest);
+    state.set(1);
+    let mut watcher = state.watch();
+    let mut recv = watcher.recv();
+    let mut wait = state.wait_for(2);
+    let mut until = state.wait_until(|n| *n == 2);
+    let mut set = state.set_paced(2);
+    assert!(asleep.poll(&mut recv).is_pending());
+    assert!(waiting.poll(&mut wait).is_pending());
+    assert!(waiting.poll(&mut until).is_pending());
+    assert!(pacing.poll(&mut set).is_pending());
+    // Others come and go, in numbers that make every list grow and shrink.
+    for _ in 0..3 {
+        let other = Task::new();
+        let mut watchers: Vec<_> = (0..200).map(|_| state.watch()).collect();
+        let mut waits: Vec<_> = (0..200).map(|n| state.wait_for(n + 10)).collect();
+        let mut untils: Vec<_> = (0..200).map(|_| state.wait_until(|_| false)).collect();
+        let mut sets: Vec<_> = (0..200).map(|_| state.set_paced(3)).collect();
+        for n in 0..200 {
+            assert!(other.poll(&mut watchers[n].recv()).is_pending());
+            assert!(other.poll(&mut waits[n]).is_pending());
+            assert!(other.poll(&mut untils[n]).is_pending());
+            assert!(other.poll(&mut sets[n]).is_pending());
+        }
+        drop((watchers, waits, untils, sets));
+        assert_eq!((other.kept(), other.wakes()), (0, 0));
+        assert_eq!((asleep.kept(), waiting.kept(), pacing.kept()), (1, 2, 1));
+    }
+    assert_eq!(full.try_recv().unwrap().new, 1);
+    assert_eq!(pacing.wakes(), 1);
+    assert_eq!(pacing.poll(&mut set), Poll::Ready(true));
+    assert_eq!((asleep.wakes(), waiting.wakes()), (1, 2));
+    assert_eq!((asleep.kept(), waiting.kept(), pacing.kept()), (0, 0, 0));
 }
 
 // Threads

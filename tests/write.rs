@@ -114,7 +114,7 @@ fn try_update_returns_the_previous_value_or_the_present_one() {
 fn modify_publishes_only_what_differs() {
     let state = Watched::new(vec![1]);
     assert!(state.modify(|list| list.push(2)));
-    assert!(!state.modify(|list| list.reverse_twice()));
+    assert!(!state.modify(ReverseTwice::reverse_twice));
     assert_eq!((state.get(), state.version()), (vec![1, 2], 1));
 }
 
@@ -313,7 +313,7 @@ const INNER: [(&str, Inner); 20] = [
     ("set_paced", |s| _ = ready(s.set_paced(9))),
     ("get", |s| _ = s.get()),
     ("read", |s| s.read(|_| ())),
-    ("reader", |s| drop(s.reader())),
+    ("reader", |s| _ = s.reader().get()),
     ("watcher_count", |s| _ = s.watcher_count()),
     ("watch", |s| drop(s.watch())),
     ("watch_bounded", |s| {
