@@ -384,7 +384,7 @@ fn a_paced_set_that_is_dropped_has_set_nothing_and_keeps_no_waker() {
 }
 
 #[test]
-fn a_watcher_woken_for_nothing_goes_back_to_sleep() {
+fn a_watcher_woken_for_nothing_sleeps_on() {
     let (state, task) = (Watched::new(0), Task::new());
     let mut watcher = state.watch();
     let mut wait = watcher.wait_until(|n| *n == 2);

@@ -153,12 +153,12 @@ fn a_closure_is_a_timer_and_gets_the_duration_as_it_is() {
 
 #[test]
 fn a_function_item_is_a_timer_too_and_any_output_will_do() {
-    async fn sleep(_: Duration) -> &'static str {
+    async fn nap(_: Duration) -> &'static str {
         "slept"
     }
     let state = Watched::new(0);
-    assert_eq!(ready(state.wait_for(1).timeout(sleep, LONG)), Err(TimedOut));
-    assert_eq!(ready(state.wait_for(0).timeout(sleep, LONG)), Ok(0));
+    assert_eq!(ready(state.wait_for(1).timeout(nap, LONG)), Err(TimedOut));
+    assert_eq!(ready(state.wait_for(0).timeout(nap, LONG)), Ok(0));
 }
 
 #[test]
