@@ -66,6 +66,7 @@ impl<T> State<T> {
         };
         core::mem::swap(present, value);
         self.seq += 1;
+        #[cfg(not(fault = "version_stays"))]
         owed.version.publish(self.seq);
         if let Some(observers) = &mut self.observers {
             owed.debt = observers.offer(self.seq, value, present);
@@ -140,8 +141,10 @@ impl<T> Cell<T> {
                 None => &self.plain,
             };
             let ran = lock.with(|state| {
-                let moved =
-                    state.value.is_none() && shared.is_none() && self.shared.get().is_some();
+                let moved = !cfg!(fault = "move_unseen")
+                    && state.value.is_none()
+                    && shared.is_none()
+                    && self.shared.get().is_some();
                 if moved { Err(f) } else { Ok(f(state)) }
             });
             match ran {
@@ -266,7 +269,7 @@ impl<T> Cell<T> {
             let end = state.observers.as_mut().map(|observers| observers.end());
             (state.value.take(), end)
         });
-        if let Some(end) = end {
+        if let Some(end) = end.filter(|_| !cfg!(fault = "silent_end")) {
             end.run();
         }
         value

@@ -193,7 +193,7 @@ impl<T> Observers<T> {
     #[inline]
     pub(crate) fn take_serving(&mut self) -> Follow {
         let work = !self.woken.is_empty() || !self.fresh.is_empty() || !self.evicted.is_empty();
-        if work && !self.serving {
+        if work && (!self.serving || cfg!(fault = "two_servers")) {
             self.serving = true;
             Follow::Serve
         } else {
@@ -367,7 +367,7 @@ impl<T> Observers<T> {
                 };
                 if let Some(bench) = next {
                     run.shown = bench + 1;
-                    self.out = Some(bench);
+                    self.out = Some(bench).filter(|_| !cfg!(fault = "bench_not_out"));
                     core::mem::swap(&mut self.benches[bench], &mut run.bench);
                     return Job::Work;
                 }
@@ -388,8 +388,8 @@ impl<T> Observers<T> {
         if !run.is_empty() {
             return Job::Work;
         }
-        self.serving = false;
-        let call = !self.judged.is_empty() && !self.calling;
+        self.serving = cfg!(fault = "role_kept");
+        let call = !self.judged.is_empty() && (!self.calling || cfg!(fault = "two_callers"));
         self.calling |= call;
         Job::Done { call }
     }
@@ -442,7 +442,7 @@ impl<T> Observers<T> {
             match &turn.judged {
                 Some(Judged::Transition(transition)) => {
                     while let Some((key, seat)) = self.callbacks.advance() {
-                        if seat.since < transition.seq {
+                        if seat.since < transition.seq || cfg!(fault = "called_for_the_past") {
                             if let Some(call) = seat.call.take() {
                                 turn.call = Some(Taken::new(key, call));
                                 return true;

@@ -36,7 +36,7 @@ impl Queue {
         match (self.line.advance(), key) {
             (None, _) => true,
             (Some((first, _)), Some(key)) => first == key,
-            (Some(_), None) => false,
+            (Some(_), None) => cfg!(fault = "queue_jumped"),
         }
     }
 }
@@ -71,6 +71,7 @@ impl<'a, T> SetPaced<'a, T> {
             let first = paced.is_first(Some(key));
             let own = paced.line.leave(key);
             shared.pacing.store(paced.len());
+            let first = first && !cfg!(fault = "line_breaks");
             (own, if first { paced.call_first() } else { None })
         });
         let (_own, next) = dropped;
@@ -166,7 +167,7 @@ impl<T> Shared<T> {
     /// A watcher has made room, or left: calls the first paced setter, if one waits.
     pub(crate) fn made_room(&self) {
         after_pop();
-        if self.pacing.load() == 0 {
+        if self.pacing.load() == 0 || cfg!(fault = "room_unsaid") {
             return;
         }
         let first = self.lock.with(|state| state.observers().paced.call_first());

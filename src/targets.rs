@@ -197,6 +197,8 @@ impl<T> Targets<T> {
         let owners = self.owners(group);
         owners.swap_remove(place);
         let moved = owners.get(place).copied();
+        #[cfg(fault = "place_stale")]
+        let moved = moved.and(None);
         let many = owners.capacity() > 64 && owners.len() < owners.capacity() / 4;
         if many {
             owners.shrink_to(owners.len() * 2);
@@ -281,6 +283,7 @@ impl<T> Targets<T> {
         let target = self.withdraw(group, place);
         if let Some(pending) = self.pending.at(index) {
             pending.latch = latch(target);
+            #[cfg(not(fault = "silent_latch"))]
             woken.extend(pending.waker.take().map(Wake::Task));
         }
     }

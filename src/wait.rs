@@ -373,6 +373,7 @@ enum Desk<U> {
 fn ask_desk<U>(desk: &Lock<Desk<U>>, waker: &Waker) -> Poll<Result<U, Panic>> {
     let waker = waker.clone();
     let before = desk.with(|desk| match desk {
+        Desk::Open(Some(_)) if cfg!(fault = "first_waker_stays") => Err(Some(waker)),
         Desk::Open(sleeper) => Err(sleeper.replace(waker)),
         Desk::Answered(_) | Desk::Left => Ok((core::mem::replace(desk, Desk::Left), waker)),
     });
@@ -464,7 +465,8 @@ where
         let seq = state.seq;
         let (value, observers) = state.parts();
         // Moved on since the copy: the judge is shown what it missed, in its place in the order.
-        let snapshot = (seen.is_some() && seen != Some(seq)).then(|| value.clone());
+        let snapshot = (seen.is_some() && seen != Some(seq) && !cfg!(fault = "gap_at_join"))
+            .then(|| value.clone());
         let key = observers.join_judge(seq, judge);
         let follow = match snapshot {
             Some(value) => observers.show_judge(key, seq, value),

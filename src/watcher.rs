@@ -164,7 +164,8 @@ impl<T> Watcher<T> {
     /// it either is seen here or sees the mark.
     fn park(&self) -> bool {
         self.shared.lock.with(|state| {
-            let awake = state.is_closed() || !self.ring.is_empty();
+            let look = !cfg!(fault = "park_without_look");
+            let awake = state.is_closed() || (look && !self.ring.is_empty());
             if let (false, Some(seat)) = (awake, state.observers().seats.get(self.key)) {
                 seat.parked = true;
             }
@@ -207,7 +208,7 @@ impl<T: Clone> Watcher<T> {
         self.lost += 1;
         let seen = new.clone();
         self.lost -= 1;
-        let missed = seq - self.seen_seq - 1;
+        let missed = (seq - self.seen_seq - 1) * u64::from(!cfg!(fault = "loss_hidden"));
         self.seen_seq = seq;
         Ok(Transition {
             old: core::mem::replace(&mut self.seen, seen),
@@ -492,7 +493,8 @@ impl<T> Watcher<T> {
 
     /// A future of this watcher is gone: its waker goes too.
     fn forget_waker(&mut self) {
-        if core::mem::take(&mut self.armed) && !self.bell.has_rung() {
+        if core::mem::take(&mut self.armed) && !self.bell.has_rung() && !cfg!(fault = "waker_kept")
+        {
             self.listen(&mut Context::from_waker(Waker::noop()));
             self.armed = false;
         }
