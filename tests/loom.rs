@@ -3,7 +3,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --features loom --test loom`
 //!
 //! Nothing rescues a waiter here: a model that ends has woken everybody by the transition it waited for, not by a close
-//! or a time-out. Models without a bound explore all there is.
+//! or a time-out. Models without a bound explore all there is. `MODELS_BOUND=2` bounds every model, for a quick look.
 
 #![cfg(loom)]
 
@@ -20,6 +20,14 @@ fn explore(name: &str, bound: impl Into<Option<usize>>, model: impl Fn() + Send 
     let count = executions.clone();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = bound.into();
+    if let Ok(most) = std::env::var("MODELS_BOUND") {
+        let most = most.parse().expect("a number");
+        builder.preemption_bound = Some(
+            builder
+                .preemption_bound
+                .map_or(most, |bound| bound.min(most)),
+        );
+    }
     builder.check(move || {
         count.fetch_add(1, Ordering::Relaxed);
         model();
@@ -145,10 +153,28 @@ fn repoll_with_another_waker_still_wakes() {
         let mut idle = std::task::Context::from_waker(std::task::Waker::noop());
         let early = std::pin::Pin::new(&mut wait);
         let setter = setter(&state, &[1]);
-        if std::future::Future::poll(early, &mut idle).is_pending() {
+        if Future::poll(early, &mut idle).is_pending() {
             assert_eq!(block_on(wait), 1);
         }
         setter.join().unwrap();
+    });
+}
+
+#[test]
+fn join_a_callback_is_not_called_for_what_was_before() {
+    explore("join_callback", 3, || {
+        let state = Arc::new(Watched::new(0));
+        let first = state.on_change(|_| {});
+        let setter = setter(&state, &[1, 2]);
+        let before = state.version();
+        let (called, sink) = log();
+        let second = state.on_change(move |change| sink.lock().unwrap().push(change.seq));
+        setter.join().unwrap();
+        let called = called.lock().unwrap().clone();
+        assert!(called.iter().all(|seq| *seq > before));
+        // Whatever came after the registration is there, up to the last one.
+        assert!(called.is_empty() || called == [1, 2] || called == [2]);
+        drop((first, second));
     });
 }
 

@@ -12,7 +12,7 @@ fn asked(variable: &str, default: usize) -> usize {
     value.map_or(default, |value| value.parse().expect("a number"))
 }
 
-/// SplitMix64: all the randomness these tests need.
+/// `SplitMix64`: all the randomness these tests need.
 struct Random(u64);
 
 impl Random {

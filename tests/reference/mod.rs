@@ -473,7 +473,7 @@ pub fn run(program: &[Op]) -> usize {
                         watching.asleep = None;
                         match watching.pop() {
                             Some(change) => {
-                                assert_eq!(received.map_ok(plain), Poll::Ready(Ok(change)))
+                                assert_eq!(received.map_ok(plain), Poll::Ready(Ok(change)));
                             }
                             None => assert!(received.is_pending()),
                         }
@@ -488,7 +488,7 @@ pub fn run(program: &[Op]) -> usize {
                         let next = Pin::new(watcher).poll_next(&mut Context::from_waker(&waker));
                         match watching.pop() {
                             Some(change) => {
-                                assert_eq!(next.map(|t| t.map(plain)), Poll::Ready(Some(change)))
+                                assert_eq!(next.map(|t| t.map(plain)), Poll::Ready(Some(change)));
                             }
                             None => {
                                 assert!(next.is_pending());
@@ -514,7 +514,7 @@ pub fn run(program: &[Op]) -> usize {
                         watching.asleep = None;
                         match found {
                             Poll::Ready(found) => {
-                                assert!(matches && found.is_ok_and(|found| found.0 == n))
+                                assert!(matches && found.is_ok_and(|found| found.0 == n));
                             }
                             Poll::Pending => assert!(!matches),
                         }

@@ -1,0 +1,14 @@
+//! Any bytes are a program of operations; the interpreter is the tests'.
+//!
+//! `cargo +nightly fuzz run programs`
+
+#![no_main]
+
+#[path = "../../tests/reference/mod.rs"]
+mod reference;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    // Longer programs meet nothing new, and a watcher that is always ready yields after 512 transitions.
+    let program = reference::decode(&bytes[..bytes.len().min(512)]);
+    reference::run(&program);
+});
