@@ -1,7 +1,8 @@
 //! A watcher's buffer, its place among the observers, and the bell that wakes it.
 
 use crate::roll::Roll;
-use crate::sync::{Arc, Counter, Panic, catch, ring};
+use crate::sync::{Arc, Panic, catch, ring};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use concurrent_queue::{ConcurrentQueue, PopError, PushError};
 use core::task::Waker;
@@ -39,17 +40,19 @@ pub enum Overflow {
 pub(crate) type Item<T> = (u64, T);
 
 /// The buffer alone. The commit pushes, under its lock; only the watcher pops, and the commit when it evicts.
+///
+/// Boxed: the queue is aligned to cache lines, which beside an `Arc`'s counts would waste one.
 pub(crate) struct Ring<T> {
-    queue: ConcurrentQueue<Item<T>>,
+    queue: Box<ConcurrentQueue<Item<T>>>,
 }
 
 impl<T> Ring<T> {
     pub(crate) fn new(capacity: Option<usize>) -> Self {
         Self {
-            queue: match capacity {
+            queue: Box::new(match capacity {
                 Some(capacity) => ConcurrentQueue::bounded(capacity),
                 None => ConcurrentQueue::unbounded(),
-            },
+            }),
         }
     }
 
@@ -88,31 +91,22 @@ impl<T> Ring<T> {
 /// Wakes one sleeper: a watcher, or the setters that wait for the backlog.
 pub(crate) struct Bell {
     pub(crate) event: Event,
-    /// 1 from a ring until the sleeper lies down again: its waker has been used up.
-    rung: Counter,
 }
 
 impl Bell {
     crate::sync::const_fn! {
         pub(crate) const fn new() -> Self {
-            Self {
-                event: Event::new(),
-                rung: Counter::new(),
-            }
+            Self { event: Event::new() }
         }
     }
 
     pub(crate) fn ring(&self) {
-        self.rung.store(1);
         self.event.notify(usize::MAX);
     }
 
-    pub(crate) fn lie_down(&self) {
-        self.rung.store(0);
-    }
-
+    /// Whether the sleeper was woken and has not lain down again: its waker is used up.
     pub(crate) fn has_rung(&self) -> bool {
-        self.rung.load() == 1
+        self.event.is_notified()
     }
 }
 

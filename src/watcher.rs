@@ -485,7 +485,6 @@ impl<T> Watcher<T> {
     fn listen(&mut self, context: &mut Context<'_>) {
         let sleep = self.sleep.get_or_insert_with(|| sleep(self.bell.clone()));
         self.armed = true;
-        self.bell.lie_down();
         match sleep.as_mut().poll(context) {
             Poll::Pending => {}
         }

@@ -1,0 +1,321 @@
+//! What is kept, for how long, and what allocates. One test at a time: the counts are the program's.
+
+mod common;
+
+use common::{Task, pending};
+use onlooker::{Overflow, Watched};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+struct Counting;
+
+static BYTES: AtomicIsize = AtomicIsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: all is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size() as isize, SeqCst);
+        CALLS.fetch_add(1, SeqCst);
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size() as isize, SeqCst);
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Keeps the tests of this file apart, the harness's own printing included as far as that goes.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn bytes() -> isize {
+    BYTES.load(SeqCst)
+}
+
+/// How much `f` leaves allocated. The harness may print meanwhile, so the least of a few tries counts.
+fn left_by<R>(mut f: impl FnMut() -> R) -> isize {
+    let once = |f: &mut dyn FnMut() -> R| {
+        let before = bytes();
+        let kept = f();
+        let left = bytes() - before;
+        drop(kept);
+        left
+    };
+    (0..3).map(|_| once(&mut f)).min().unwrap()
+}
+
+/// How often `f` allocates. As above.
+fn allocations(mut f: impl FnMut()) -> usize {
+    let once = |f: &mut dyn FnMut()| {
+        let before = CALLS.load(SeqCst);
+        f();
+        CALLS.load(SeqCst) - before
+    };
+    (0..3).map(|_| once(&mut f)).min().unwrap()
+}
+
+#[test]
+fn nothing_is_allocated_until_something_observes() {
+    let _alone = alone();
+    let count = allocations(|| {
+        let state = black_box(Watched::new(0_u64));
+        for n in 0..100 {
+            state.set(n);
+            state.replace(n);
+            state.update(|n| n + 1);
+            black_box((state.get(), state.version(), state.watcher_count()));
+        }
+        black_box(*state.reader().get());
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn a_million_watchers_that_came_and_went_leave_nothing() {
+    let _alone = alone();
+    let state = Watched::new(0_u64);
+    let run = |times| {
+        (0..times).for_each(|_| drop(black_box(state.watch())));
+        assert_eq!(state.watcher_count(), 0);
+    };
+    run(10);
+    assert!(left_by(|| run(1_000_000 / 3)) <= 0);
+}
+
+#[test]
+fn a_million_waits_that_came_and_went_leave_nothing() {
+    let _alone = alone();
+    let state = Watched::new(0_u64);
+    let task = Task::new();
+    let run = |times| {
+        for n in 1..=times {
+            assert!(task.poll(&mut state.wait_for(n)).is_pending());
+            drop(state.wait_until(move |value| *value == n));
+            drop(state.wait_for_change());
+        }
+    };
+    run(10);
+    assert!(left_by(|| run(1_000_000 / 3)) <= 0);
+    assert_eq!(task.kept(), 0);
+}
+
+#[test]
+fn many_at_once_leave_little_when_they_go() {
+    let _alone = alone();
+    let state = Watched::new(0_u64);
+    drop(state.watch());
+    let left = left_by(|| {
+        drop((0..10_000).map(|_| state.watch()).collect::<Vec<_>>());
+        drop((1..=10_000).map(|n| state.wait_for(n)).collect::<Vec<_>>());
+    });
+    // A place to note who is to be woken, and a few short lists.
+    assert!(left < 512 * 1024, "{left}");
+}
+
+#[test]
+fn ten_thousand_polls_keep_one_waker() {
+    let _alone = alone();
+    let state = Watched::new(0_u64);
+    let task = Task::new();
+    let mut watcher = state.watch();
+    {
+        let mut waits = (
+            state.wait_for(1),
+            state.wait_until(|n| *n == 1),
+            watcher.recv(),
+        );
+        for _ in 0..10_000 {
+            assert!(task.poll(&mut waits.0).is_pending());
+            assert!(task.poll(&mut waits.1).is_pending());
+            assert!(task.poll(&mut waits.2).is_pending());
+        }
+        assert_eq!(task.kept(), 3);
+    }
+    assert_eq!(task.kept(), 0, "dropped with their futures");
+}
+
+#[test]
+fn a_wakers_last_clone_goes_when_it_was_woken_or_left() {
+    let _alone = alone();
+    let state = Watched::new(0_u64);
+    let task = Task::new();
+    let mut watcher = state.watch();
+    for n in 1..=3 {
+        let mut recv = watcher.recv();
+        assert!(task.poll(&mut recv).is_pending());
+        state.set(n);
+        assert!(task.poll(&mut recv).is_ready());
+        drop(recv);
+        assert_eq!(task.kept(), 0);
+    }
+    assert!(task.poll(&mut watcher.wait_for(9)).is_pending());
+    assert_eq!(task.kept(), 0);
+}
+
+#[test]
+fn dropping_a_watcher_frees_its_values_now() {
+    let _alone = alone();
+    let value = Arc::new(());
+    let state = Watched::new(Arc::new(()));
+    let (unbounded, bounded) = (state.watch(), state.watch_bounded(4, Overflow::DropOldest));
+    (0..11).for_each(|_| {
+        state.replace(value.clone());
+    });
+    assert_eq!(Arc::strong_count(&value), 2 + 11 + 4);
+    drop(unbounded);
+    assert_eq!(Arc::strong_count(&value), 2 + 4);
+    drop(bounded);
+    assert_eq!(Arc::strong_count(&value), 2);
+}
+
+#[test]
+fn a_forgotten_watcher_harms_nobody() {
+    let _alone = alone();
+    let state = Watched::new(0_u64);
+    let mut other = state.watch_bounded(4, Overflow::DropOldest);
+    std::mem::forget(state.watch_bounded(1, Overflow::DropOldest));
+    std::mem::forget(state.wait_for(5));
+    let left = left_by(|| {
+        for n in 1..=10_000 {
+            state.set(n);
+            assert_eq!(other.try_recv().unwrap().new, n);
+        }
+        state.set(0);
+        while other.try_recv().is_ok() {}
+    });
+    assert!(left <= 0, "{left}");
+}
+
+#[test]
+fn setting_for_none_or_bounded_watchers_and_receiving_allocate_nothing() {
+    let _alone = alone();
+    let state = Watched::new(0_u64);
+    let task = Task::new();
+    let waker = task.waker();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut watchers = [
+        state.watch_bounded(1, Overflow::DropOldest),
+        state.watch_bounded(16, Overflow::DropOldest),
+        state.watch_bounded(16, Overflow::DropNewest),
+    ];
+    let mut n = 0;
+    let mut round = || {
+        for _ in 0..20 {
+            n += 1;
+            state.set(n);
+        }
+        for watcher in &mut watchers {
+            while watcher.try_recv().is_ok() {}
+            // Falls asleep, is woken, receives.
+            let mut recv = watcher.recv();
+            let mut recv = std::pin::Pin::new(&mut recv);
+            assert!(recv.as_mut().poll(&mut context).is_pending());
+            n += 1;
+            state.set(n);
+            assert!(recv.as_mut().poll(&mut context).is_ready());
+        }
+    };
+    round();
+    assert_eq!(allocations(round), 0);
+}
+
+#[test]
+fn a_value_wait_allocates_once_at_most() {
+    let _alone = alone();
+    let state = Watched::new(0_u64);
+    drop(state.wait_for(1));
+    let count = allocations(|| {
+        state.set(0);
+        let mut wait = state.wait_for(1);
+        assert!(pending(&mut wait));
+        state.set(1);
+        assert!(common::poll(&mut wait).is_ready());
+    });
+    assert!(count <= 1, "{count}");
+}
+
+#[test]
+fn sizes_stay_within_their_bounds() {
+    let _alone = alone();
+    const MANY: usize = 1_000;
+    let per = |left: isize| left / MANY as isize;
+    let state = Watched::new(0_u64);
+
+    let idle = per(left_by(|| {
+        (0..MANY).map(|_| state.watch()).collect::<Vec<_>>()
+    }));
+    assert!(
+        idle <= 640 + size_of::<onlooker::Watcher<u64>>() as isize,
+        "watcher: {idle}"
+    );
+
+    let ringed = || state.watch_bounded(16, Overflow::DropOldest);
+    let ring = per(left_by(|| (0..MANY).map(|_| ringed()).collect::<Vec<_>>()));
+    assert!(
+        ring <= 1_000 + size_of::<onlooker::Watcher<u64>>() as isize,
+        "ring of 16: {ring}"
+    );
+
+    let pending_waits = || {
+        (0..MANY as u64)
+            .map(|n| state.wait_for(n + 1))
+            .collect::<Vec<_>>()
+    };
+    let wait = per(left_by(pending_waits));
+    assert!(wait <= 160, "pending wait: {wait}");
+
+    let watcher = state.watch();
+    let before = bytes();
+    for n in 1..=100_000 {
+        state.set(n);
+    }
+    let transition = (bytes() - before) / 100_000;
+    assert!(transition <= 32, "buffered transition: {transition}");
+    drop(watcher);
+    println!("watcher {idle}, with a ring of 16 {ring}, wait {wait}, transition {transition}");
+}
+
+#[test]
+fn four_setters_at_once_keep_the_heap_bounded() {
+    let _alone = alone();
+    let state = Watched::new(0_u64);
+    let callback = state.on_change(|change| {
+        black_box(change.new);
+    });
+    let predicate = state.wait_until(|n| *n == u64::MAX);
+    let watcher = state.watch_bounded(16, Overflow::DropOldest);
+    let over = AtomicBool::new(false);
+    let end = Instant::now() + Duration::from_secs(3);
+    let before = bytes();
+    let mut most = 0;
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !over.load(SeqCst) {
+                    state.update(|n| n + 1);
+                }
+            });
+        }
+        while Instant::now() < end {
+            most = most.max(bytes() - before);
+            thread::yield_now();
+        }
+        over.store(true, SeqCst);
+    });
+    assert!(state.version() > 1_000);
+    assert!(most < 1024 * 1024, "{most} bytes at most");
+    drop((callback, predicate, watcher));
+}
