@@ -3,7 +3,7 @@
 use crate::cell::Shared;
 use crate::delivery::Judged;
 use crate::roll::Key;
-use crate::sync::Arc;
+use crate::sync::{Arc, cannot_leave};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use core::fmt;
@@ -82,6 +82,9 @@ struct Seated<T> {
 
 impl<T: Send> Place for Seated<T> {
     fn leave(&self) {
+        if cannot_leave(&self.shared.lock) {
+            return;
+        }
         let closure = self
             .shared
             .lock

@@ -2,7 +2,7 @@
 
 use crate::cell::{Cell, Shared};
 use crate::roll::{Key, Roll};
-use crate::sync::{after_pop, fence};
+use crate::sync::{after_pop, cannot_leave, fence};
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -66,6 +66,9 @@ impl<'a, T> SetPaced<'a, T> {
     fn leave_line(&mut self) {
         let Some(key) = self.place.take() else { return };
         let shared = self.cell.shared();
+        if cannot_leave(&shared.lock) {
+            return;
+        }
         let dropped = shared.lock.with(|state| {
             let paced = &mut state.observers().paced;
             let first = paced.is_first(Some(key));

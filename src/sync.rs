@@ -37,6 +37,12 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
+/// Whether a guard must go without taking leave: it is dropped by a panic that came from under `lock`, where leaving
+/// would be a re-entry, and a second panic. Its place stays until the state ends.
+pub(crate) fn cannot_leave<S>(lock: &Lock<S>) -> bool {
+    panicking() && lock.is_held_here()
+}
+
 /// A store before this fence and a load after it keep their order, for every thread.
 #[inline]
 pub(crate) fn fence() {
@@ -102,6 +108,11 @@ mod backend {
             self.holder.store(name(), Ordering::Relaxed);
             let _left = Left(&self.holder);
             f(&mut guard)
+        }
+
+        /// Whether this very thread is inside.
+        pub(crate) fn is_held_here(&self) -> bool {
+            self.holder.load(Ordering::Relaxed) == name()
         }
 
         #[cold]
@@ -178,6 +189,13 @@ mod backend {
                 Ok(mut state) => f(&mut state),
                 Err(_) => panic!("{}", super::REENTRY),
             })
+        }
+    }
+
+    impl<S> Lock<S> {
+        /// Whether this very context is inside.
+        pub(crate) fn is_held_here(&self) -> bool {
+            critical_section::with(|cs| self.0.borrow(cs).try_borrow_mut().is_err())
         }
     }
 
@@ -301,6 +319,12 @@ mod backend {
             self.holder.store(name(), Ordering::Relaxed);
             let _left = Left(&self.holder);
             f(&mut guard)
+        }
+    }
+
+    impl<S> Lock<S> {
+        pub(crate) fn is_held_here(&self) -> bool {
+            self.holder.load(Ordering::Relaxed) == name()
         }
     }
 

@@ -5,7 +5,7 @@ use crate::delivery::{Follow, JudgeKey};
 #[cfg(feature = "std")]
 use crate::error::TimedOut;
 use crate::roll::Key;
-use crate::sync::{Arc, Lock, Panic, catch, resume};
+use crate::sync::{Arc, Lock, Panic, cannot_leave, catch, resume};
 use crate::targets::{Asked, Target};
 use crate::timer::{Timer, Until};
 use crate::transition::Transition;
@@ -305,6 +305,9 @@ fn ask_target<T>(cell: &Cell<T>, key: Key, waker: &Waker) -> Asked<T> {
 }
 
 fn leave_target<T>(cell: &Cell<T>, key: Key) {
+    if cannot_leave(&cell.shared().lock) {
+        return;
+    }
     let rest = cell.with(|state| state.observers().targets.leave(key));
     drop(rest);
 }
@@ -425,6 +428,9 @@ impl<T, U: Send, F: FnMut(&T) -> Option<U> + Send> Judge<T> for Seeker<F, U> {
 impl<T: Send> Bench for Cell<T> {
     fn leave_judge(&self, key: JudgeKey) {
         let shared = self.shared();
+        if cannot_leave(&shared.lock) {
+            return;
+        }
         let judge = shared.lock.with(|state| {
             let left = state.observers().leave_judge(key);
             if left.is_err() {

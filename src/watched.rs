@@ -21,7 +21,7 @@ use core::fmt;
 ///
 /// # Panics
 ///
-/// Every method panics, with a message that names the rule, when it is called from inside a closure of
+/// Every method but [`version`](Self::version) panics, with a message that names the rule, when it is called from inside a closure of
 /// [`read`](Self::read), [`set_if`](Self::set_if), [`update`](Self::update), [`try_update`](Self::try_update) or
 /// [`modify`](Self::modify) of the same state, or from `T`'s own `PartialEq` or `Clone` while the state compares or
 /// clones: these run under its lock. The state stays usable.

@@ -4,7 +4,7 @@ use crate::cell::Shared;
 use crate::error::{Closed, TryRecvError};
 use crate::ring::{Bell, Ring};
 use crate::roll::Key;
-use crate::sync::Arc;
+use crate::sync::{Arc, cannot_leave};
 use crate::timer::{Timer, Until};
 use crate::transition::Transition;
 use alloc::boxed::Box;
@@ -517,6 +517,9 @@ impl<T: Clone> Stream for Watcher<T> {
 
 impl<T> Drop for Watcher<T> {
     fn drop(&mut self) {
+        if cannot_leave(&self.shared.lock) {
+            return;
+        }
         let seat = self
             .shared
             .lock

@@ -328,6 +328,25 @@ fn a_closure_that_panics_changes_nothing() {
 }
 
 #[test]
+fn a_guard_inside_a_closure_that_panics_ends_no_process() {
+    let state = leaked(1);
+    let (watcher, wait) = (state.watch(), state.wait_for(9));
+    let (judged, callback) = (
+        state.wait_until(|value| *value == 9),
+        state.on_change(|_| ()),
+    );
+    let text = panics(|| {
+        state.update(move |_| {
+            let _guards = (&watcher, &wait, &judged, &callback);
+            panic!("closure")
+        })
+    });
+    assert_eq!(text, "closure");
+    assert!(state.set(9));
+    assert_eq!(state.get(), 9);
+}
+
+#[test]
 fn a_predicate_that_panics_ends_its_own_wait_alone() {
     let state = leaked(0);
     let doomed = state.wait_until(|value| {

@@ -38,7 +38,8 @@ static ALLOCATOR: Counting = Counting;
 /// Keeps the tests of this file apart, the harness's own printing included as far as that goes.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    ONE.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn bytes() -> isize {
