@@ -1,0 +1,173 @@
+//! The same cases on every runtime, and all of them at once.
+#![cfg(all(feature = "smol", feature = "async-std", feature = "tokio"))]
+
+use onlooker::{AsyncStd, Overflow, Smol, TimedOut, Timer, Tokio, Watched};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(2);
+
+type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs a job to its end, and its children beside it.
+type Runtime = (&'static str, fn(Job), fn(Job));
+
+fn runtimes() -> [Runtime; 5] {
+    [
+        (
+            "smol",
+            |job| smol::block_on(job),
+            |job| smol::spawn(job).detach(),
+        ),
+        (
+            "async-std",
+            |job| async_std::task::block_on(job),
+            |job| drop(async_std::task::spawn(job)),
+        ),
+        (
+            "tokio, one thread",
+            |job| {
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap()
+                    .block_on(job)
+            },
+            |job| drop(tokio::spawn(job)),
+        ),
+        (
+            "tokio, two threads",
+            |job| {
+                let mut builder = tokio::runtime::Builder::new_multi_thread();
+                builder
+                    .worker_threads(2)
+                    .enable_all()
+                    .build()
+                    .unwrap()
+                    .block_on(job);
+            },
+            |job| drop(tokio::spawn(job)),
+        ),
+        (
+            "a plain thread",
+            |job| futures_lite::future::block_on(job),
+            |job| drop(thread::spawn(|| futures_lite::future::block_on(job))),
+        ),
+    ]
+}
+
+/// A wait, a watcher to the end, and deadlines of both kinds, with a setter in a task of its own.
+async fn cases(spawn: fn(Job), timer: impl Timer<Sleep: Send> + Copy + Send + 'static) {
+    let state = Arc::new(Watched::new(0));
+    let mut watcher = state.watch();
+    let closing = state.wait_for(7).timeout(timer, LONG);
+    let setter = state.clone();
+    spawn(Box::pin(async move {
+        for n in 1..=10 {
+            setter.set(n);
+        }
+    }));
+    assert_eq!(closing.await, Ok(7));
+    assert_eq!(watcher.wait_for(10).timeout(timer, LONG).await, Ok(Ok(10)));
+    assert_eq!(
+        state.wait_for(99).timeout(timer, SHORT).await,
+        Err(TimedOut)
+    );
+    assert_eq!(
+        state.wait_for(99).timeout(timer, Duration::ZERO).await,
+        Err(TimedOut)
+    );
+    assert_eq!(
+        state.wait_for(10).timeout(timer, Duration::ZERO).await,
+        Ok(10)
+    );
+    assert_eq!(
+        state.wait_for(10).timeout(timer, Duration::MAX).await,
+        Ok(10)
+    );
+    assert!(watcher.recv().timeout(timer, SHORT).await.is_err());
+    assert_eq!(
+        state.wait_for(99).until(state.wait_for(10)).await,
+        Err(TimedOut)
+    );
+}
+
+#[test]
+fn the_same_cases_hold_on_every_runtime() {
+    for (name, run, spawn) in runtimes() {
+        println!("{name}");
+        match name {
+            "async-std" => run(Box::pin(cases(spawn, AsyncStd))),
+            "tokio, one thread" | "tokio, two threads" => run(Box::pin(cases(spawn, Tokio))),
+            _ => run(Box::pin(cases(spawn, Smol))),
+        }
+    }
+}
+
+#[test]
+fn five_runtimes_wait_for_one_state_at_the_same_time() {
+    static STATE: Watched<u32> = Watched::new(0);
+    static ARRIVED: Watched<u32> = Watched::new(0);
+    let threads = runtimes().map(|(_, run, _)| {
+        thread::spawn(move || {
+            run(Box::pin(async {
+                let mut watcher = STATE.watch();
+                let passed = STATE.wait_for(3);
+                ARRIVED.update(|n| n + 1);
+                assert_eq!(passed.await, 3);
+                for n in 1..=5 {
+                    assert_eq!(watcher.recv().await.unwrap().new, n);
+                }
+            }));
+        })
+    });
+    ARRIVED.wait_for(5).wait();
+    (1..=5).for_each(|n| {
+        STATE.set(n);
+    });
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_hot_watcher_loop_on_tokio_lets_a_timer_fire() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let fired = Arc::new(Watched::new(false));
+    runtime.block_on(async {
+        let bell = fired.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SHORT).await;
+            bell.set(true);
+        });
+        let state = Watched::new(0_u64);
+        let mut watcher = state.watch_bounded(16, Overflow::DropOldest);
+        let mut n = 0;
+        // Always ready, as far as the watcher goes: ends only when the timer of this very thread has fired.
+        while !fired.get() {
+            n += 1;
+            state.set(n);
+            assert_eq!(watcher.recv().await.unwrap().new, n);
+        }
+    });
+}
+
+#[test]
+fn a_timer_without_its_runtime_panics_and_leaves_the_state_usable() {
+    let state = Watched::new(0);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        futures_lite::future::block_on(state.wait_for(1).timeout(Tokio, SHORT))
+    }));
+    assert!(result.is_err());
+    let wait = state.wait_for(1);
+    assert!(state.set(1));
+    assert_eq!(wait.wait(), 1);
+}
