@@ -36,7 +36,7 @@ fn runtimes() -> [Runtime; 5] {
                     .enable_all()
                     .build()
                     .unwrap()
-                    .block_on(job)
+                    .block_on(job);
             },
             |job| drop(tokio::spawn(job)),
         ),
