@@ -307,12 +307,30 @@ impl<T> Watched<T> {
     }
 
     /// How many transitions there were so far. [`Transition::seq`] counts the same way.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// state.set(1);
+    /// state.set(1);
+    /// assert_eq!(state.version(), 1);
+    /// ```
     #[inline]
     pub fn version(&self) -> u64 {
         self.cell.version()
     }
 
     /// A cached view for hot loops, which reads again only when the version moved.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let mut reader = state.reader();
+    /// state.set(1);
+    /// assert_eq!(*reader.get(), 1);
+    /// ```
     pub fn reader(&self) -> Reader<'_, T>
     where
         T: Clone,
@@ -321,6 +339,16 @@ impl<T> Watched<T> {
     }
 
     /// How many [`Watcher`]s there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let watcher = state.watch();
+    /// assert_eq!(state.watcher_count(), 1);
+    /// drop(watcher);
+    /// assert_eq!(state.watcher_count(), 0);
+    /// ```
     #[doc(alias = "receiver_count")]
     pub fn watcher_count(&self) -> usize {
         self.cell
@@ -536,6 +564,18 @@ impl<T: Send> Watched<T> {
 
     /// The value of the next transition for which `pred` holds: the present value does not count. Otherwise as
     /// [`wait_until`](Self::wait_until).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let state = onlooker::Watched::new(8);
+    /// let even_again = state.wait_until_next(|n| n % 2 == 0);
+    /// state.set(9);
+    /// state.set(10);
+    /// assert_eq!(even_again.await, 10);
+    /// # });
+    /// ```
     pub fn wait_until_next(&self, mut pred: impl FnMut(&T) -> bool + Send + 'static) -> Wait<'_, T>
     where
         T: Clone + 'static,

@@ -115,26 +115,72 @@ impl<T> Watcher<T> {
     }
 
     /// The value this watcher saw last; at first, the value at registration.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// state.set(1);
+    /// assert_eq!(*watcher.seen(), 0);
+    /// watcher.try_recv().unwrap();
+    /// assert_eq!(*watcher.seen(), 1);
+    /// ```
     pub fn seen(&self) -> &T {
         &self.seen
     }
 
     /// How many transitions wait to be received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let watcher = state.watch();
+    /// state.set(1);
+    /// assert_eq!(watcher.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.ring.len()
     }
 
     /// Whether no transition waits to be received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// assert!(state.watch().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many transitions the buffer holds at most; `None` for an unbounded one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use onlooker::{Overflow, Watched};
+    ///
+    /// let state = Watched::new(0);
+    /// assert_eq!(state.watch().capacity(), None);
+    /// assert_eq!(state.watch_bounded(3, Overflow::DropOldest).capacity(), Some(3));
+    /// ```
     pub fn capacity(&self) -> Option<usize> {
         self.ring.capacity()
     }
 
     /// Whether the `Watched` is gone. There may still be transitions to receive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let watcher = state.watch();
+    /// drop(state);
+    /// assert!(watcher.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.ring.is_closed()
     }
@@ -396,6 +442,17 @@ impl<T: Clone> Watcher<T> {
     /// # Errors
     ///
     /// [`Closed`] if the `Watched` is gone and no value differed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let state = onlooker::Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// (1..=3).for_each(|n| { state.set(n); });
+    /// assert_eq!(watcher.wait_for_not(0).await, Ok(1));
+    /// # });
+    /// ```
     pub fn wait_for_not(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
     where
         T: PartialEq,
@@ -436,6 +493,17 @@ impl<T: Clone> Watcher<T> {
     /// # Errors
     ///
     /// [`Closed`] if the `Watched` is gone and there was none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let state = onlooker::Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// (1..=3).for_each(|n| { state.set(n); });
+    /// assert_eq!(watcher.wait_map(|n| (*n > 1).then_some("more")).await, Ok("more"));
+    /// # });
+    /// ```
     pub fn wait_map<U, F: FnMut(&T) -> Option<U>>(&mut self, f: F) -> Seek<'_, T, U, F> {
         self.seek(f, true)
     }
@@ -446,6 +514,19 @@ impl<T: Clone> Watcher<T> {
     /// # Errors
     ///
     /// [`Closed`] if the `Watched` is gone and there was none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let state = onlooker::Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// (1..=3).for_each(|n| { state.set(n); });
+    /// state.set(0);
+    /// assert_eq!(watcher.wait_for_next(0).await, Ok(0));
+    /// assert!(watcher.is_empty());
+    /// # });
+    /// ```
     pub fn wait_for_next(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
     where
         T: PartialEq,
@@ -459,6 +540,17 @@ impl<T: Clone> Watcher<T> {
     /// # Errors
     ///
     /// [`Closed`] if the `Watched` is gone and there was none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let state = onlooker::Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// (1..=3).for_each(|n| { state.set(n); });
+    /// assert_eq!(watcher.wait_until_next(|n| *n < 9).await, Ok(1));
+    /// # });
+    /// ```
     pub fn wait_until_next(
         &mut self,
         mut pred: impl FnMut(&T) -> bool,
@@ -473,6 +565,18 @@ impl<U: Clone> Watcher<Option<U>> {
     /// # Errors
     ///
     /// [`Closed`] if the `Watched` is gone and it never was `Some`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let state = onlooker::Watched::new(None);
+    /// let mut watcher = state.watch();
+    /// state.set(Some(7));
+    /// state.set(None);
+    /// assert_eq!(watcher.wait_for_some().await, Ok(7));
+    /// # });
+    /// ```
     #[doc(alias = "wait_for_not_none")]
     pub fn wait_for_some(&mut self) -> Seek<'_, Option<U>, U, impl FnMut(&Option<U>) -> Option<U>> {
         self.seek(|new: &Option<U>| new.clone(), true)
