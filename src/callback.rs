@@ -1,9 +1,9 @@
 //! Functions that setting threads call.
 
 use crate::cell::Shared;
-use crate::delivery::Judged;
+use crate::observers::{Judged, Place};
 use crate::roll::Key;
-use crate::sync::{Arc, cannot_leave};
+use crate::sync::Arc;
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use core::fmt;
@@ -31,13 +31,14 @@ use core::fmt;
 /// ```
 #[must_use = "dropping a `Callback` deregisters it; keep it, or call `detach` to keep it for the life of the state"]
 pub struct Callback {
-    place: Option<Box<dyn Place>>,
+    seat: Option<Box<dyn Leave>>,
 }
 
 impl Callback {
-    pub(crate) fn new<T: Send + 'static>(shared: Arc<Shared<T>>, key: Option<Key>) -> Self {
-        let place = key.map(|key| Box::new(Seated { shared, key }) as Box<dyn Place>);
-        Self { place }
+    pub(crate) fn new<T: Send + 'static>(shared: Arc<Shared<T>>, key: Key) -> Self {
+        Self {
+            seat: Some(Box::new(Seated { shared, key })),
+        }
     }
 
     /// Keeps the callback registered for the life of the state.
@@ -52,14 +53,14 @@ impl Callback {
     /// state.set(1);
     /// ```
     pub fn detach(mut self) {
-        self.place = None;
+        self.seat = None;
     }
 }
 
 impl Drop for Callback {
     fn drop(&mut self) {
-        if let (Some(place), false) = (&self.place, cfg!(fault = "callback_stays")) {
-            place.leave();
+        if let (Some(seat), false) = (&self.seat, cfg!(fault = "callback_stays")) {
+            seat.leave();
         }
     }
 }
@@ -71,7 +72,7 @@ impl fmt::Debug for Callback {
 }
 
 /// A callback's place, whatever the type of the state.
-trait Place: Send + Sync {
+trait Leave: Send + Sync {
     fn leave(&self);
 }
 
@@ -80,16 +81,9 @@ struct Seated<T> {
     key: Key,
 }
 
-impl<T: Send> Place for Seated<T> {
+impl<T: Send> Leave for Seated<T> {
     fn leave(&self) {
-        if cannot_leave(&self.shared.lock) {
-            return;
-        }
-        let closure = self
-            .shared
-            .lock
-            .with(|state| state.observers().leave_callback(self.key));
-        drop(closure);
+        self.shared.leave(Place::Callback(self.key));
     }
 }
 

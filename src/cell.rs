@@ -12,18 +12,19 @@
 //! Under the lock run `T`'s `PartialEq` and `Clone` and the closures of the atomic writers, nothing else of the
 //! user's. Whatever a critical section takes out (values, wakers, closures) it returns, to be dropped outside.
 
-use crate::delivery::{Follow, Observers};
+use crate::observers::{Debt, Follow, Observers, Place};
 use crate::park::block_on;
 use crate::ring::Bell;
-use crate::sync::{Arc, Counter, Held, Lock, Once, Panic, Serving, Version, const_fn, resume};
+use crate::sync::{Arc, Counter, Held, Lock, Once, Version, const_fn, resume};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// The value, how often it changed, and who observes.
 pub(crate) struct State<T> {
     /// `None` once the `Watched` is gone, or the state has moved.
     value: Option<T>,
     pub(crate) seq: u64,
-    /// `None` until somebody observes.
+    /// `None` until somebody observes: then the state is shared.
     observers: Option<Box<Observers<T>>>,
 }
 
@@ -40,8 +41,13 @@ impl<T> State<T> {
         self.value.is_none()
     }
 
+    /// Only where the state is shared.
+    #[inline]
     pub(crate) fn observers(&mut self) -> &mut Observers<T> {
-        self.observers.get_or_insert_default()
+        match &mut self.observers {
+            Some(observers) => observers,
+            None => unreachable!("a shared state has them"),
+        }
     }
 
     pub(crate) fn seen_by(&self) -> Option<&Observers<T>> {
@@ -50,9 +56,9 @@ impl<T> State<T> {
 
     /// The value and the observers, side by side.
     pub(crate) fn parts(&mut self) -> (&T, &mut Observers<T>) {
-        match &self.value {
-            Some(value) => (value, self.observers.get_or_insert_default()),
-            None => unreachable!("the value lives as long as its `Watched`"),
+        match (&self.value, &mut self.observers) {
+            (Some(value), Some(observers)) => (value, observers),
+            _ => unreachable!("a shared state has both, as long as its `Watched` lives"),
         }
     }
 
@@ -69,7 +75,7 @@ impl<T> State<T> {
         #[cfg(not(fault = "version_stays"))]
         owed.version.publish(self.seq);
         if let Some(observers) = &mut self.observers {
-            owed.debt = observers.offer(self.seq, value, present);
+            observers.offer(self.seq, value, present, &mut owed.debt);
         }
     }
 }
@@ -78,12 +84,6 @@ impl<T> State<T> {
 pub(crate) struct Owed<'a> {
     version: &'a Version,
     debt: Option<Debt>,
-}
-
-/// A delivery, or a panic of `T`'s `Clone` on the way to a watcher.
-pub(crate) struct Debt {
-    pub(crate) follow: Follow,
-    pub(crate) trouble: Option<Panic>,
 }
 
 impl Owed<'_> {
@@ -104,6 +104,10 @@ pub(crate) struct Shared<T> {
     pub(crate) pacing: Counter,
     /// Announces that the backlog has shrunk.
     pub(crate) relief: Arc<Bell>,
+    /// Places whose guards were dropped under the lock, by the thread inside.
+    pub(crate) late: Lock<Vec<Place>>,
+    /// Whether there are such.
+    pub(crate) latecomers: Counter,
 }
 
 /// The inside of a `Watched`.
@@ -141,14 +145,19 @@ impl<T> Cell<T> {
                 None => &self.plain,
             };
             let ran = lock.with(|state| {
-                let moved = !cfg!(fault = "move_unseen")
-                    && state.value.is_none()
-                    && shared.is_none()
-                    && self.shared.get().is_some();
-                if moved { Err(f) } else { Ok(f(state)) }
+                if state.value.is_some() || cfg!(fault = "move_unseen") {
+                    Ok(f(state))
+                } else {
+                    Err(f)
+                }
             });
             match ran {
-                Ok(result) => return result,
+                Ok(result) => {
+                    if let Some(shared) = &shared {
+                        shared.see_off();
+                    }
+                    return result;
+                }
                 // It moved out just before we had the lock.
                 Err(back) => f = back,
             }
@@ -174,17 +183,29 @@ impl<T> Cell<T> {
                     lock: Lock::new(State {
                         value: plain.value.take(),
                         seq: plain.seq,
-                        observers: None,
+                        observers: Some(Box::default()),
                     }),
                     departures: Counter::new(),
                     pacing: Counter::new(),
                     relief: Arc::new(Bell::new()),
+                    late: Lock::new(Vec::new()),
+                    latecomers: Counter::new(),
                 }));
             }
         });
         match self.shared.get() {
             Some(shared) => shared,
             None => unreachable!("the state moves under the lock, and stays"),
+        }
+    }
+
+    /// Panics if this very thread is under the lock.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn forbid_reentry(&self) {
+        match self.shared.get() {
+            Some(shared) => shared.lock.forbid_reentry(),
+            None => self.plain.forbid_reentry(),
         }
     }
 
@@ -197,10 +218,28 @@ impl<T> Cell<T> {
         }
     }
 
+    /// Runs `f` under the lock, at a moment at which the backlog may grow.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn with_room<R>(&self, f: impl FnOnce(&mut State<T>) -> R) -> R {
+        let mut f = f;
+        loop {
+            let ran = self.with(|state| {
+                if state.seen_by().is_some_and(Observers::must_wait) {
+                    Err(f)
+                } else {
+                    Ok(f(state))
+                }
+            });
+            match ran {
+                Ok(result) => return result,
+                Err(back) => f = back,
+            }
+            self.wait_for_relief();
+        }
+    }
+
     /// Runs a writer's decision under the lock and, if it committed, sees to the delivery.
-    ///
-    /// Waits first while the backlog of judges and callbacks is long, unless this thread is inside a delivery
-    /// itself: then what it waits for might be its own caller.
     #[inline]
     #[track_caller]
     pub(crate) fn write<R>(&self, decide: impl FnOnce(&mut State<T>, &mut Owed<'_>) -> R) -> R {
@@ -208,26 +247,11 @@ impl<T> Cell<T> {
             version: &self.version,
             debt: None,
         };
-        let mut decide = decide;
-        loop {
-            let decided = self.with(|state| {
-                if state.seen_by().is_some_and(Observers::is_crowded) && Serving::may_wait() {
-                    Err(decide)
-                } else {
-                    Ok(decide(state, &mut owed))
-                }
-            });
-            match decided {
-                Ok(result) => {
-                    if let Some(debt) = owed.debt {
-                        self.pay(debt);
-                    }
-                    return result;
-                }
-                Err(back) => decide = back,
-            }
-            self.wait_for_relief();
+        let decided = self.with_room(|state| decide(state, &mut owed));
+        if let Some(debt) = owed.debt {
+            self.pay(debt);
         }
+        decided
     }
 
     /// Runs the delivery that is owed, then lets a panic on the way go on.
@@ -254,7 +278,7 @@ impl<T> Cell<T> {
     }
 
     #[cold]
-    fn wait_for_relief(&self) {
+    pub(crate) fn wait_for_relief(&self) {
         let shared = self.shared();
         let listener = shared.relief.event.listen();
         let crowded = shared.lock.with(|state| state.observers().join_crowd());
@@ -265,7 +289,12 @@ impl<T> Cell<T> {
 
     /// Ends the state: every watcher may drain what it has. The value comes back.
     pub(crate) fn close(&mut self) -> Option<T> {
-        let (value, end) = self.with(|state| {
+        let shared = self.shared.get();
+        let lock = match &shared {
+            Some(shared) => &shared.lock,
+            None => &self.plain,
+        };
+        let (value, end) = lock.with(|state| {
             let end = state.observers.as_mut().map(|observers| observers.end());
             (state.value.take(), end)
         });

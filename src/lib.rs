@@ -105,9 +105,9 @@ extern crate std;
 mod watched;
 
 mod cell;
-mod delivery;
 
 mod callback;
+mod observers;
 mod paced;
 mod ring;
 mod targets;

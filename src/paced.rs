@@ -1,8 +1,9 @@
 //! Setters that wait for room: a lossless bound.
 
 use crate::cell::{Cell, Shared};
+use crate::observers::Place;
 use crate::roll::{Key, Roll};
-use crate::sync::{after_pop, cannot_leave, fence};
+use crate::sync::{after_pop, fence};
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -29,6 +30,13 @@ impl Queue {
     pub(crate) fn call_first(&mut self) -> Option<Waker> {
         self.line.rewind();
         self.line.advance().and_then(|(_, waker)| waker.take())
+    }
+
+    /// Gives up a place, with the waker in it. If that was the first, the next one is called: its waker too.
+    pub(crate) fn leave(&mut self, key: Key) -> (Option<Waker>, Option<Waker>) {
+        let first = self.is_first(Some(key)) && !cfg!(fault = "line_breaks");
+        let own = self.line.leave(key).flatten();
+        (own, if first { self.call_first() } else { None })
     }
 
     fn is_first(&mut self, key: Option<Key>) -> bool {
@@ -59,27 +67,6 @@ impl<'a, T> SetPaced<'a, T> {
             cell,
             value: Some(value),
             place: None,
-        }
-    }
-
-    /// Gives its place up. If that was the first, the next one is called.
-    fn leave_line(&mut self) {
-        let Some(key) = self.place.take() else { return };
-        let shared = self.cell.shared();
-        if cannot_leave(&shared.lock) {
-            return;
-        }
-        let dropped = shared.lock.with(|state| {
-            let paced = &mut state.observers().paced;
-            let first = paced.is_first(Some(key));
-            let own = paced.line.leave(key);
-            shared.pacing.store(paced.len());
-            let first = first && !cfg!(fault = "line_breaks");
-            (own, if first { paced.call_first() } else { None })
-        });
-        let (_own, next) = dropped;
-        if let Some(next) = next {
-            next.wake();
         }
     }
 }
@@ -154,7 +141,9 @@ enum Turn {
 
 impl<T> Drop for SetPaced<'_, T> {
     fn drop(&mut self) {
-        self.leave_line();
+        if let Some(key) = self.place.take() {
+            self.cell.shared().leave(Place::Paced(key));
+        }
     }
 }
 

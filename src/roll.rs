@@ -9,13 +9,6 @@ pub(crate) struct Key {
     number: u64,
 }
 
-impl Key {
-    #[inline]
-    pub(crate) fn index(self) -> u32 {
-        self.index
-    }
-}
-
 const END: u32 = u32::MAX;
 
 struct Slot<V> {
@@ -128,12 +121,6 @@ impl<V> Roll<V> {
         } else {
             None
         }
-    }
-
-    /// The tenant of an index that the caller knows to be let.
-    #[inline]
-    pub(crate) fn at(&mut self, index: u32) -> Option<&mut V> {
-        self.slots.get_mut(index as usize)?.value.as_mut()
     }
 
     pub(crate) fn rewind(&mut self) {

@@ -37,10 +37,24 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
-/// Whether a guard must go without taking leave: it is dropped by a panic that came from under `lock`, where leaving
-/// would be a re-entry, and a second panic. Its place stays until the state ends.
-pub(crate) fn cannot_leave<S>(lock: &Lock<S>) -> bool {
-    panicking() && lock.is_held_here()
+/// What every back-end's lock offers beside `enter`.
+impl<S> Lock<S> {
+    /// Runs `f` alone; panics if this very thread is inside already.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
+        match self.enter(f) {
+            Some(result) => result,
+            None => panic!("{REENTRY}"),
+        }
+    }
+
+    /// Panics if this very thread is inside.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn forbid_reentry(&self) {
+        assert!(!self.is_held_here(), "{REENTRY}");
+    }
 }
 
 /// A store before this fence and a load after it keep their order, for every thread.
@@ -94,39 +108,36 @@ mod backend {
             }
         }
 
-        /// Runs `f` alone. A panic in `f` leaves the lock usable: whoever writes under it keeps the state whole
-        /// at every step.
+        /// Runs `f` alone; `None` if this very thread is inside already. A panic in `f` leaves the lock usable:
+        /// whoever writes under it keeps the state whole at every step.
         #[inline]
-        #[track_caller]
-        pub(crate) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
+        pub(crate) fn enter<R>(&self, f: impl FnOnce(&mut S) -> R) -> Option<R> {
             let mut guard = match self.mutex.try_lock() {
                 Ok(guard) => guard,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => self.contended(),
+                Err(TryLockError::WouldBlock) => self.contended()?,
             };
             // Relaxed: a thread that finds its own name here wrote it itself.
             self.holder.store(name(), Ordering::Relaxed);
             let _left = Left(&self.holder);
-            f(&mut guard)
+            Some(f(&mut guard))
         }
 
         /// Whether this very thread is inside.
+        #[inline]
         pub(crate) fn is_held_here(&self) -> bool {
             self.holder.load(Ordering::Relaxed) == name()
         }
 
         #[cold]
-        #[track_caller]
-        fn contended(&self) -> MutexGuard<'_, S> {
-            assert!(
-                self.holder.load(Ordering::Relaxed) != name(),
-                "{}",
-                super::REENTRY
-            );
-            match self.mutex.lock() {
+        fn contended(&self) -> Option<MutexGuard<'_, S>> {
+            if self.is_held_here() {
+                return None;
+            }
+            Some(match self.mutex.lock() {
                 Ok(guard) => guard,
                 Err(poisoned) => poisoned.into_inner(),
-            }
+            })
         }
     }
 
@@ -182,17 +193,15 @@ mod backend {
             Self(Mutex::new(RefCell::new(state)))
         }
 
-        /// Runs `f` alone, with interrupts masked.
-        #[track_caller]
-        pub(crate) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
-            critical_section::with(|cs| match self.0.borrow(cs).try_borrow_mut() {
-                Ok(mut state) => f(&mut state),
-                Err(_) => panic!("{}", super::REENTRY),
+        /// Runs `f` alone, with interrupts masked; `None` if this very context is inside already.
+        #[inline]
+        pub(crate) fn enter<R>(&self, f: impl FnOnce(&mut S) -> R) -> Option<R> {
+            critical_section::with(|cs| {
+                let mut state = self.0.borrow(cs).try_borrow_mut().ok()?;
+                Some(f(&mut state))
             })
         }
-    }
 
-    impl<S> Lock<S> {
         /// Whether this very context is inside.
         pub(crate) fn is_held_here(&self) -> bool {
             critical_section::with(|cs| self.0.borrow(cs).try_borrow_mut().is_err())
@@ -305,24 +314,19 @@ mod backend {
             }
         }
 
-        #[track_caller]
-        pub(crate) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
-            assert!(
-                self.holder.load(Ordering::Relaxed) != name(),
-                "{}",
-                super::REENTRY
-            );
+        pub(crate) fn enter<R>(&self, f: impl FnOnce(&mut S) -> R) -> Option<R> {
+            if self.is_held_here() {
+                return None;
+            }
             let mut guard: MutexGuard<'_, S> = match self.mutex.lock() {
                 Ok(guard) => guard,
                 Err(poisoned) => poisoned.into_inner(),
             };
             self.holder.store(name(), Ordering::Relaxed);
             let _left = Left(&self.holder);
-            f(&mut guard)
+            Some(f(&mut guard))
         }
-    }
 
-    impl<S> Lock<S> {
         pub(crate) fn is_held_here(&self) -> bool {
             self.holder.load(Ordering::Relaxed) == name()
         }

@@ -4,45 +4,127 @@
 //! transition that matches nobody costs one walk over plain memory.
 
 use crate::ring::Wake;
-use crate::roll::{Key, Roll};
 use crate::sync::{Panic, catch};
 use crate::transition::Transition;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::Waker;
 
-/// What a value wait waits for.
-pub(crate) enum Target<T> {
-    Equal(T),
-    Differs(T),
-    Change,
-}
-
+/// Where a value wait sits. It is the wait's alone until it leaves.
 #[derive(Clone, Copy)]
-enum Group {
+pub(crate) struct Slot(u32);
+
+/// What a wait waits for: a value equal to its target, one that differs, any change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Group {
     Equal,
     Differs,
     Change,
 }
 
-enum Latch<T> {
-    /// A transition is compared with it; a match latches it.
-    Waiting,
-    /// A value wait matched. Transitions pass it by; its waiter takes the value and leaves. The target that matched
-    /// goes with it, so that it is not dropped under the lock.
-    Value { found: T, target: T },
-    /// A wait for any change has it. As above.
+/// What a wait found. The target that matched goes with it, so that it is not dropped under the lock.
+pub(crate) enum Found<T> {
+    Value {
+        found: T,
+        _target: T,
+    },
     Change(Transition<T>),
-    /// `T`'s own code panicked over it. Its waiter takes the panic and leaves.
-    Panicked { panic: Panic, target: Option<T> },
+    /// `T`'s own code panicked over it.
+    Panicked {
+        panic: Panic,
+        _target: Option<T>,
+    },
 }
 
-struct Pending<T> {
-    group: Group,
-    /// Where its target lies in its group, while it is `Waiting`.
-    place: u32,
-    waker: Option<Waker>,
-    latch: Latch<T>,
+impl<T> Found<T> {
+    /// The value that a value wait found.
+    pub(crate) fn value(self) -> Result<T, Panic> {
+        match self {
+            Found::Value { found, .. } => Ok(found),
+            Found::Panicked { panic, .. } => Err(panic),
+            Found::Change(_) => unreachable!("a wait for a value finds a value"),
+        }
+    }
+
+    /// The transition that a wait for any change found.
+    pub(crate) fn change(self) -> Result<Transition<T>, Panic> {
+        match self {
+            Found::Change(change) => Ok(change),
+            Found::Panicked { panic, .. } => Err(panic),
+            Found::Value { .. } => unreachable!("a wait for a change finds a change"),
+        }
+    }
+}
+
+enum Desk<T> {
+    /// Transitions are compared with its target, which lies at `place` in its group.
+    Waiting {
+        group: Group,
+        place: u32,
+        waker: Option<Waker>,
+    },
+    /// Latched: transitions pass it by; its waiter takes it and leaves.
+    Decided(Found<T>),
+    Free {
+        next: u32,
+    },
+}
+
+/// The waits, each at a desk that it keeps.
+struct Desks<T> {
+    desks: Vec<Desk<T>>,
+    free: u32,
+    taken: usize,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<T> Desks<T> {
+    const fn new() -> Self {
+        Self {
+            desks: Vec::new(),
+            free: NONE,
+            taken: 0,
+        }
+    }
+
+    #[inline]
+    fn join(&mut self, group: Group, place: usize) -> Slot {
+        let waiting = Desk::Waiting {
+            group,
+            place: place as u32,
+            waker: None,
+        };
+        self.taken += 1;
+        let slot = self.free;
+        if let Some(desk) = self.desks.get_mut(slot as usize) {
+            if let Desk::Free { next } = *desk {
+                self.free = next;
+            }
+            *desk = waiting;
+            return Slot(slot);
+        }
+        let slot = self.desks.len();
+        assert!(slot < NONE as usize, "onlooker: too many waits");
+        self.desks.push(waiting);
+        Slot(slot as u32)
+    }
+
+    #[inline]
+    fn leave(&mut self, Slot(slot): Slot) -> Desk<T> {
+        let free = Desk::Free { next: self.free };
+        let Some(desk) = self.desks.get_mut(slot as usize) else {
+            return free;
+        };
+        let left = core::mem::replace(desk, free);
+        self.free = slot;
+        self.taken -= 1;
+        if self.taken == 0 && self.desks.len() > 64 {
+            self.desks = Vec::new();
+            self.free = NONE;
+        }
+        left
+    }
 }
 
 /// The targets of one kind, and beside each the wait it belongs to.
@@ -85,7 +167,7 @@ fn find_different<T: PartialEq>(targets: &[T], new: &T, below: &mut usize) -> bo
 }
 
 pub(crate) struct Targets<T> {
-    pending: Roll<Pending<T>>,
+    desks: Desks<T>,
     equal: Dense<T>,
     differs: Dense<T>,
     /// The waits for any change.
@@ -96,29 +178,27 @@ pub(crate) struct Targets<T> {
     clone: Option<fn(&T) -> T>,
 }
 
-/// What a wait learns when it asks. The rest is to be dropped where no lock is held.
+/// What a wait learns when it asks.
 pub(crate) enum Asked<T> {
-    /// Not yet. The waker that was there before.
-    Waiting {
-        _before: Option<Waker>,
-    },
-    /// Decided; the place is given up.
-    Value(T, Rest<T>),
-    Change(Transition<T>, Rest<T>),
-    Panicked(Panic, Rest<T>),
+    Waiting,
+    /// Not decided either, and its waker is not the one that is known.
+    Stranger,
+    /// Its desk is given up.
+    Decided(Found<T>),
 }
 
-/// What is left of a wait that has left: wakers, its target, what it never asked for.
-pub(crate) struct Rest<T> {
-    _wakers: [Option<Waker>; 2],
-    _target: Option<T>,
-    _latch: Latch<T>,
+/// What is left of a wait that has left, to be dropped where no lock is held.
+#[expect(dead_code, reason = "held to be dropped")]
+pub(crate) enum Rest<T> {
+    Waiting(Option<Waker>, Option<T>),
+    Decided(Found<T>),
+    Nothing,
 }
 
 impl<T> Targets<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            pending: Roll::new(),
+            desks: Desks::new(),
             equal: Dense::new(),
             differs: Dense::new(),
             change: Vec::new(),
@@ -130,50 +210,42 @@ impl<T> Targets<T> {
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.desks.taken == 0
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.pending.len()
+        self.desks.taken
     }
 
-    pub(crate) fn join_value(&mut self, target: Target<T>) -> Key
+    /// `group` is `Equal` or `Differs`.
+    #[inline]
+    pub(crate) fn join_value(&mut self, group: Group, value: T) -> Slot
     where
         T: Clone + PartialEq,
     {
-        self.find_equal = Some(find_equal::<T>);
-        self.find_different = Some(find_different::<T>);
-        self.join(target)
+        if self.find_equal.is_none() {
+            self.find_equal = Some(find_equal::<T>);
+            self.find_different = Some(find_different::<T>);
+            self.clone = Some(T::clone);
+        }
+        let dense = match group {
+            Group::Differs => &mut self.differs,
+            _ => &mut self.equal,
+        };
+        let slot = self.desks.join(group, dense.owners.len());
+        dense.owners.push(slot.0);
+        dense.values.push(value);
+        slot
     }
 
-    pub(crate) fn join_change(&mut self) -> Key
-    where
-        T: Clone,
-    {
-        self.join(Target::Change)
-    }
-
-    fn join(&mut self, target: Target<T>) -> Key
+    pub(crate) fn join_change(&mut self) -> Slot
     where
         T: Clone,
     {
         self.clone = Some(T::clone);
-        let (group, place, value) = match target {
-            Target::Equal(value) => (Group::Equal, self.equal.owners.len(), Some(value)),
-            Target::Differs(value) => (Group::Differs, self.differs.owners.len(), Some(value)),
-            Target::Change => (Group::Change, self.change.len(), None),
-        };
-        let key = self.pending.join(Pending {
-            group,
-            place: place as u32,
-            waker: None,
-            latch: Latch::Waiting,
-        });
-        self.owners(group).push(key.index());
-        if let (Some(values), Some(value)) = (self.values(group), value) {
-            values.push(value);
-        }
-        key
+        let slot = self.desks.join(Group::Change, self.change.len());
+        self.change.push(slot.0);
+        slot
     }
 
     fn owners(&mut self, group: Group) -> &mut Vec<u32> {
@@ -203,8 +275,9 @@ impl<T> Targets<T> {
         if many {
             owners.shrink_to(owners.len() * 2);
         }
-        if let Some(moved) = moved.and_then(|index| self.pending.at(index)) {
-            moved.place = place as u32;
+        let moved = moved.and_then(|slot| self.desks.desks.get_mut(slot as usize));
+        if let Some(Desk::Waiting { place: at, .. }) = moved {
+            *at = place as u32;
         }
         let values = self.values(group)?;
         let value = values.swap_remove(place);
@@ -232,10 +305,10 @@ impl<T> Targets<T> {
                 missed: 0,
             });
             self.settle(Group::Change, place, woken, |_| match change {
-                Ok(change) => Latch::Change(change),
-                Err(panic) => Latch::Panicked {
+                Ok(change) => Found::Change(change),
+                Err(panic) => Found::Panicked {
                     panic,
-                    target: None,
+                    _target: None,
                 },
             });
         }
@@ -265,8 +338,14 @@ impl<T> Targets<T> {
             };
             // Its place is then the last one's, who has been judged already.
             self.settle(group, below, woken, |target| match (found, target) {
-                (Ok(found), Some(target)) => Latch::Value { found, target },
-                (Err(panic), target) => Latch::Panicked { panic, target },
+                (Ok(found), Some(target)) => Found::Value {
+                    found,
+                    _target: target,
+                },
+                (Err(panic), target) => Found::Panicked {
+                    panic,
+                    _target: target,
+                },
                 (Ok(_), None) => unreachable!("a value wait has a target"),
             });
         }
@@ -277,59 +356,57 @@ impl<T> Targets<T> {
         group: Group,
         place: usize,
         woken: &mut VecDeque<Wake>,
-        latch: impl FnOnce(Option<T>) -> Latch<T>,
+        find: impl FnOnce(Option<T>) -> Found<T>,
     ) {
-        let index = self.owners(group)[place];
+        let slot = self.owners(group)[place];
         let target = self.withdraw(group, place);
-        if let Some(pending) = self.pending.at(index) {
-            pending.latch = latch(target);
-            #[cfg(not(fault = "silent_latch"))]
-            woken.extend(pending.waker.take().map(Wake::Task));
+        if let Some(desk) = self.desks.desks.get_mut(slot as usize) {
+            let before = core::mem::replace(desk, Desk::Decided(find(target)));
+            if let Desk::Waiting {
+                waker: Some(waker), ..
+            } = before
+            {
+                #[cfg(not(fault = "silent_latch"))]
+                woken.push_back(Wake::Task(waker));
+            }
         }
     }
 
-    /// A wait asks for its result; while there is none, `waker` is who to wake.
-    pub(crate) fn ask(&mut self, key: Key, waker: Waker) -> Option<Asked<T>> {
-        let pending = self.pending.get(key)?;
-        if let Latch::Waiting = pending.latch {
-            return Some(Asked::Waiting {
-                _before: pending.waker.replace(waker),
-            });
+    /// A wait asks for its result. While there is none, `sleeper` is who to wake, and whoever was before comes back
+    /// in it; without a `sleeper` it is whoever is known, if that is `waker`.
+    pub(crate) fn ask(
+        &mut self,
+        slot: Slot,
+        waker: &Waker,
+        sleeper: &mut Option<Waker>,
+    ) -> Asked<T> {
+        match self.desks.desks.get_mut(slot.0 as usize) {
+            Some(Desk::Waiting { waker: known, .. }) => {
+                if sleeper.is_some() {
+                    core::mem::swap(known, sleeper);
+                } else if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                    return Asked::Stranger;
+                }
+                Asked::Waiting
+            }
+            _ => match self.desks.leave(slot) {
+                Desk::Decided(found) => Asked::Decided(found),
+                _ => unreachable!("a value wait keeps its desk until it leaves"),
+            },
         }
-        let Pending {
-            waker: before,
-            latch,
-            ..
-        } = self.pending.leave(key)?;
-        let rest = |target| Rest {
-            _wakers: [Some(waker), before],
-            _target: target,
-            _latch: Latch::Waiting,
-        };
-        Some(match latch {
-            Latch::Value { found, target } => Asked::Value(found, rest(Some(target))),
-            Latch::Change(change) => Asked::Change(change, rest(None)),
-            Latch::Panicked { panic, target } => Asked::Panicked(panic, rest(target)),
-            Latch::Waiting => unreachable!("a waiting wait was answered above"),
-        })
     }
 
     /// A wait leaves, decided or not. What it held comes back.
-    pub(crate) fn leave(&mut self, key: Key) -> Option<Rest<T>> {
-        let Pending {
-            group,
-            place,
-            waker,
-            latch,
-        } = self.pending.leave(key)?;
-        let target = match latch {
-            Latch::Waiting => self.withdraw(group, place as usize),
-            _ => None,
-        };
-        Some(Rest {
-            _wakers: [waker, None],
-            _target: target,
-            _latch: latch,
-        })
+    #[inline]
+    pub(crate) fn leave(&mut self, slot: Slot) -> Rest<T> {
+        match self.desks.leave(slot) {
+            Desk::Waiting {
+                group,
+                place,
+                waker,
+            } => Rest::Waiting(waker, self.withdraw(group, place as usize)),
+            Desk::Decided(found) => Rest::Decided(found),
+            Desk::Free { .. } => Rest::Nothing,
+        }
     }
 }

@@ -1,12 +1,11 @@
 //! A pending wait on a `Watched`: decided where the transition happens, latched until it is asked for.
 
 use crate::cell::Cell;
-use crate::delivery::{Follow, JudgeKey};
 #[cfg(feature = "std")]
 use crate::error::TimedOut;
-use crate::roll::Key;
-use crate::sync::{Arc, Lock, Panic, cannot_leave, catch, resume};
-use crate::targets::{Asked, Target};
+use crate::observers::{Follow, JudgeKey, Place};
+use crate::sync::{Arc, Lock, Panic, catch, resume};
+use crate::targets::{Asked, Found, Group, Slot};
 use crate::timer::{Timer, Until};
 use crate::transition::Transition;
 use alloc::boxed::Box;
@@ -61,7 +60,9 @@ enum Phase<'a, U> {
     /// Its target lies with the state.
     Value {
         host: &'a (dyn Host<U> + Sync),
-        key: Key,
+        slot: Slot,
+        /// It has left a waker there.
+        polled: bool,
     },
     /// Its predicate lies with the state, the answer comes here.
     Judged {
@@ -77,8 +78,8 @@ impl<U> Unpin for Wait<'_, U> {}
 
 /// Where a value wait asks.
 trait Host<U> {
-    fn ask(&self, key: Key, waker: &Waker) -> Poll<Result<U, Panic>>;
-    fn leave_target(&self, key: Key);
+    fn ask(&self, slot: Slot, waker: &Waker, polled: bool) -> Poll<Result<U, Panic>>;
+    fn leave_target(&self, slot: Slot);
 }
 
 /// Where a judge takes leave.
@@ -209,11 +210,13 @@ impl<U> Future for Wait<'_, U> {
     type Output = U;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<U> {
-        let answer = match &self.phase {
-            Phase::Value { host, key } => match host.ask(*key, context.waker()) {
-                Poll::Ready(answer) => answer,
-                Poll::Pending => return Poll::Pending,
-            },
+        let answer = match &mut self.phase {
+            Phase::Value { host, slot, polled } => {
+                match host.ask(*slot, context.waker(), core::mem::replace(polled, true)) {
+                    Poll::Ready(answer) => answer,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
             Phase::Judged { desk, .. } => match ask_desk(desk, context.waker()) {
                 Poll::Ready(answer) => answer,
                 Poll::Pending => return Poll::Pending,
@@ -238,7 +241,7 @@ impl<U> Future for Wait<'_, U> {
 impl<U> Drop for Wait<'_, U> {
     fn drop(&mut self) {
         match core::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Value { host, key } => host.leave_target(key),
+            Phase::Value { host, slot, .. } => host.leave_target(slot),
             Phase::Judged { host, key, desk } => {
                 host.leave_judge(key);
                 // A deliverer that has the judge in hand finds nobody at the desk; its answer is dropped there.
@@ -266,50 +269,40 @@ impl<U> fmt::Debug for Wait<'_, U> {
 // Value waits
 
 impl<T: Send> Host<T> for Cell<T> {
-    fn ask(&self, key: Key, waker: &Waker) -> Poll<Result<T, Panic>> {
-        match ask_target(self, key, waker) {
-            Asked::Waiting { .. } => Poll::Pending,
-            Asked::Value(value, _) => Poll::Ready(Ok(value)),
-            Asked::Panicked(panic, _) => Poll::Ready(Err(panic)),
-            Asked::Change(..) => unreachable!("a wait for a value finds a value"),
-        }
+    fn ask(&self, slot: Slot, waker: &Waker, polled: bool) -> Poll<Result<T, Panic>> {
+        ask_target(self, slot, waker, polled).map(Found::value)
     }
 
-    fn leave_target(&self, key: Key) {
-        leave_target(self, key);
+    fn leave_target(&self, slot: Slot) {
+        self.shared().leave_target(slot);
     }
 }
 
 impl<T: Send> Host<Transition<T>> for Cell<T> {
-    fn ask(&self, key: Key, waker: &Waker) -> Poll<Result<Transition<T>, Panic>> {
-        match ask_target(self, key, waker) {
-            Asked::Waiting { .. } => Poll::Pending,
-            Asked::Change(change, _) => Poll::Ready(Ok(change)),
-            Asked::Panicked(panic, _) => Poll::Ready(Err(panic)),
-            Asked::Value(..) => unreachable!("a wait for a change finds a change"),
+    fn ask(&self, slot: Slot, waker: &Waker, polled: bool) -> Poll<Result<Transition<T>, Panic>> {
+        ask_target(self, slot, waker, polled).map(Found::change)
+    }
+
+    fn leave_target(&self, slot: Slot) {
+        self.shared().leave_target(slot);
+    }
+}
+
+fn ask_target<T>(cell: &Cell<T>, slot: Slot, waker: &Waker, polled: bool) -> Poll<Found<T>> {
+    let shared = cell.shared();
+    // Cloned before the lock, and only for a waker that is not there yet; what it replaces is dropped after it.
+    let mut sleeper = (!polled).then(|| waker.clone());
+    loop {
+        let asked = shared.lock.with(|state| {
+            let targets = &mut state.observers().targets;
+            targets.ask(slot, waker, &mut sleeper)
+        });
+        match asked {
+            Asked::Waiting => return Poll::Pending,
+            Asked::Decided(found) => return Poll::Ready(found),
+            Asked::Stranger => sleeper = Some(waker.clone()),
         }
     }
-
-    fn leave_target(&self, key: Key) {
-        leave_target(self, key);
-    }
-}
-
-fn ask_target<T>(cell: &Cell<T>, key: Key, waker: &Waker) -> Asked<T> {
-    // Cloned before the lock, and what it replaces is dropped after it.
-    let waker = waker.clone();
-    match cell.with(|state| state.observers().targets.ask(key, waker)) {
-        Some(asked) => asked,
-        None => unreachable!("a value wait keeps its place until it leaves"),
-    }
-}
-
-fn leave_target<T>(cell: &Cell<T>, key: Key) {
-    if cannot_leave(&cell.shared().lock) {
-        return;
-    }
-    let rest = cell.with(|state| state.observers().targets.leave(key));
-    drop(rest);
 }
 
 /// What to do with the present value.
@@ -321,44 +314,51 @@ pub(crate) enum Present {
     Passes,
 }
 
-/// A wait for a value, or for another value.
-pub(crate) fn for_value<T>(cell: &Cell<T>, target: Target<T>, present: Present) -> Wait<'_, T>
+/// A wait for a value equal to `target`, or for one that differs.
+#[inline]
+pub(crate) fn for_value<T>(cell: &Cell<T>, group: Group, target: T, present: Present) -> Wait<'_, T>
 where
     T: Clone + PartialEq + Send,
 {
-    let shared = cell.shared();
     // Looking and joining are one step: no transition comes between.
     let mut target = Some(target);
-    let phase = shared.lock.with(|state| {
-        let value = state.value();
-        let matches = match &target {
-            Some(Target::Equal(target)) => value == target,
-            Some(Target::Differs(target)) => value != target,
-            Some(Target::Change) | None => false,
-        };
-        if matches && present == Present::Counts {
-            return Phase::Ready(value.clone());
+    let joined = cell.shared().with(|state| {
+        let (value, observers) = state.parts();
+        if let (Present::Counts, Some(target)) = (present, &target) {
+            if (value == target) == (group == Group::Equal) {
+                return Err(value.clone());
+            }
         }
         let Some(target) = target.take() else {
             unreachable!("it was put there above")
         };
-        let observers = state.observers();
-        let key = observers.targets.join_value(target);
+        let slot = observers.targets.join_value(group, target);
         observers.reserve_wakes();
-        Phase::Value { host: cell, key }
+        Ok(slot)
     });
-    Wait::new(phase)
+    Wait::new(match joined {
+        Ok(slot) => Phase::Value {
+            host: cell,
+            slot,
+            polled: false,
+        },
+        Err(value) => Phase::Ready(value),
+    })
 }
 
 /// A wait for the next transition, whatever it is.
 pub(crate) fn for_change<T: Clone + Send>(cell: &Cell<T>) -> Wait<'_, Transition<T>> {
-    let key = cell.shared().lock.with(|state| {
+    let slot = cell.shared().lock.with(|state| {
         let observers = state.observers();
-        let key = observers.targets.join_change();
+        let slot = observers.targets.join_change();
         observers.reserve_wakes();
-        key
+        slot
     });
-    Wait::new(Phase::Value { host: cell, key })
+    Wait::new(Phase::Value {
+        host: cell,
+        slot,
+        polled: false,
+    })
 }
 
 // Judged waits
@@ -427,20 +427,7 @@ impl<T, U: Send, F: FnMut(&T) -> Option<U> + Send> Judge<T> for Seeker<F, U> {
 
 impl<T: Send> Bench for Cell<T> {
     fn leave_judge(&self, key: JudgeKey) {
-        let shared = self.shared();
-        if cannot_leave(&shared.lock) {
-            return;
-        }
-        let judge = shared.lock.with(|state| {
-            let left = state.observers().leave_judge(key);
-            if left.is_err() {
-                shared
-                    .departures
-                    .store(shared.departures.load().wrapping_add(1));
-            }
-            left
-        });
-        drop(judge);
+        self.shared().leave(Place::Judge(key));
     }
 }
 
@@ -467,22 +454,33 @@ where
         seek,
         desk: desk.clone(),
     });
-    let key = cell.shared().with(|state| {
-        let seq = state.seq;
-        let (value, observers) = state.parts();
-        // Moved on since the copy: the judge is shown what it missed, in its place in the order.
-        let snapshot = (seen.is_some() && seen != Some(seq) && !cfg!(fault = "gap_at_join"))
-            .then(|| value.clone());
-        let key = observers.join_judge(seq, judge);
-        let follow = match snapshot {
-            Some(value) => observers.show_judge(key, seq, value),
-            None => Follow::Nothing,
-        };
-        (key, follow)
-    });
-    Wait::new(Phase::Judged {
-        host: cell,
-        key,
-        desk,
-    })
+    let mut judge = Some(judge);
+    loop {
+        let joined = cell.shared().act(|state| {
+            let seq = state.seq;
+            let (value, observers) = state.parts();
+            // Moved on since the copy: the judge is shown what it missed, in its place in the order.
+            let moved = seen.is_some_and(|seen| seen != seq) && !cfg!(fault = "gap_at_join");
+            if moved && observers.must_wait() {
+                return (None, Follow::Nothing);
+            }
+            let snapshot = moved.then(|| value.clone());
+            let key = judge.take().map(|judge| observers.join_judge(seq, judge));
+            let follow = match (snapshot, key) {
+                (Some(value), Some(key)) => observers.show_judge(key, seq, value),
+                _ => Follow::Nothing,
+            };
+            (key, follow)
+        });
+        match joined {
+            Some(key) => {
+                return Wait::new(Phase::Judged {
+                    host: cell,
+                    key,
+                    desk,
+                });
+            }
+            None => cell.wait_for_relief(),
+        }
+    }
 }

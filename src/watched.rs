@@ -2,12 +2,12 @@
 
 use crate::callback::{Callback, OnChange, OnValue};
 use crate::cell::Cell;
-use crate::delivery::{Follow, Observers};
+use crate::observers::{Follow, Observers};
 use crate::paced::SetPaced;
 use crate::reader::Reader;
 use crate::ring::{Bell, Overflow, Ring, Seat, feed};
 use crate::sync::{Arc, const_fn};
-use crate::targets::Target;
+use crate::targets::Group;
 use crate::transition::Transition;
 use crate::wait::{self, Present, Wait};
 use crate::watcher::Watcher;
@@ -21,10 +21,11 @@ use core::fmt;
 ///
 /// # Panics
 ///
-/// Every method but [`version`](Self::version) panics, with a message that names the rule, when it is called from inside a closure of
+/// Every method panics, with a message that names the rule, when it is called from inside a closure of
 /// [`read`](Self::read), [`set_if`](Self::set_if), [`update`](Self::update), [`try_update`](Self::try_update) or
 /// [`modify`](Self::modify) of the same state, or from `T`'s own `PartialEq` or `Clone` while the state compares or
-/// clones: these run under its lock. The state stays usable.
+/// clones: these run under its lock. The state stays usable. A watcher, wait or callback may be dropped there: it
+/// leaves as soon as the lock is free.
 ///
 /// # Examples
 ///
@@ -318,6 +319,7 @@ impl<T> Watched<T> {
     /// ```
     #[inline]
     pub fn version(&self) -> u64 {
+        self.cell.forbid_reentry();
         self.cell.version()
     }
 
@@ -422,7 +424,7 @@ impl<T> Watched<T> {
             missed: 0,
             parked: false,
         };
-        let (key, seen, seq) = shared.lock.with(|state| {
+        let (key, seen, seq) = shared.with(|state| {
             let (seen, seq) = (state.value().clone(), state.seq);
             let observers = state.observers();
             observers.feed = Some(feed::<T>);
@@ -453,7 +455,7 @@ impl<T: Send> Watched<T> {
     where
         T: Clone + PartialEq,
     {
-        wait::for_value(&self.cell, Target::Equal(value), Present::Counts)
+        wait::for_value(&self.cell, Group::Equal, value, Present::Counts)
     }
 
     /// The first value that differs, the present one included.
@@ -472,7 +474,7 @@ impl<T: Send> Watched<T> {
     where
         T: Clone + PartialEq,
     {
-        wait::for_value(&self.cell, Target::Differs(value), Present::Counts)
+        wait::for_value(&self.cell, Group::Differs, value, Present::Counts)
     }
 
     /// The first value for which `pred` holds, the present one included.
@@ -559,7 +561,7 @@ impl<T: Send> Watched<T> {
     where
         T: Clone + PartialEq,
     {
-        wait::for_value(&self.cell, Target::Equal(value), Present::Passes)
+        wait::for_value(&self.cell, Group::Equal, value, Present::Passes)
     }
 
     /// The value of the next transition for which `pred` holds: the present value does not count. Otherwise as
@@ -630,7 +632,7 @@ impl<T: Clone + Send + 'static> Watched<T> {
         let shared = self.cell.shared().clone();
         let key = shared.lock.with(|state| {
             let seq = state.seq;
-            Some(state.observers().join_callback(seq, call))
+            state.observers().join_callback(seq, call)
         });
         Callback::new(shared, key)
     }
@@ -656,19 +658,27 @@ impl<T: Clone + Send + 'static> Watched<T> {
     {
         let mut call = Some(Box::new(OnValue { value, f: Some(f) }));
         let shared = self.cell.shared().clone();
-        let key = shared.with(|state| {
-            let seq = state.seq;
-            let (present, observers) = state.parts();
-            let is_it = call.as_ref().is_some_and(|call| call.value == *present);
-            let debut = is_it.then(|| present.clone());
-            let key = call.take().map(|call| observers.join_callback(seq, call));
-            let follow = match (debut, key) {
-                (Some(present), Some(key)) => observers.show_callback(key, seq, present),
-                _ => Follow::Nothing,
-            };
-            (key, follow)
-        });
-        Callback::new(shared, key)
+        loop {
+            let key = shared.act(|state| {
+                let seq = state.seq;
+                let (present, observers) = state.parts();
+                let is_it = call.as_ref().is_some_and(|call| call.value == *present);
+                if is_it && observers.must_wait() {
+                    return (None, Follow::Nothing);
+                }
+                let debut = is_it.then(|| present.clone());
+                let key = call.take().map(|call| observers.join_callback(seq, call));
+                let follow = match (debut, key) {
+                    (Some(present), Some(key)) => observers.show_callback(key, seq, present),
+                    _ => Follow::Nothing,
+                };
+                (key, follow)
+            });
+            match key {
+                Some(key) => return Callback::new(shared, key),
+                None => self.cell.wait_for_relief(),
+            }
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use crate::cell::Shared;
 use crate::error::{Closed, TryRecvError};
+use crate::observers::Place;
 use crate::ring::{Bell, Ring};
 use crate::roll::Key;
-use crate::sync::{Arc, cannot_leave};
+use crate::sync::Arc;
 use crate::timer::{Timer, Until};
 use crate::transition::Transition;
 use alloc::boxed::Box;
@@ -621,18 +622,8 @@ impl<T: Clone> Stream for Watcher<T> {
 
 impl<T> Drop for Watcher<T> {
     fn drop(&mut self) {
-        if cannot_leave(&self.shared.lock) {
-            return;
-        }
-        let seat = self
-            .shared
-            .lock
-            .with(|state| state.observers().seats.leave(self.key));
-        // The buffered values go here, where no lock is held.
-        drop(seat);
-        if self.bounded {
-            self.shared.made_room();
-        }
+        // The buffered values go with the seat, where no lock is held.
+        self.shared.leave(Place::Watcher(self.key));
     }
 }
 

@@ -7,6 +7,7 @@ use onlooker::{Callback, Watched};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 type Log<T> = Arc<Mutex<Vec<T>>>;
 
@@ -291,4 +292,42 @@ fn a_hundred_thousand_nested_sets_need_no_stack() {
     };
     let small = thread::Builder::new().stack_size(64 * 1024);
     small.spawn(run).unwrap().join().unwrap();
+}
+
+#[test]
+fn registering_for_the_present_value_waits_while_the_backlog_is_long() {
+    let state = Arc::new(Watched::new(0));
+    let (release, blocked) = mpsc::channel::<()>();
+    let (entered, inside) = mpsc::channel();
+    let slow = state.on_change(move |_| {
+        let _ = entered.send(());
+        let _ = blocked.recv();
+    });
+    let setter = thread::spawn({
+        let state = state.clone();
+        move || state.set(1)
+    });
+    inside.recv().unwrap();
+    let made = Arc::new(AtomicUsize::new(0));
+    let registrar = thread::spawn({
+        let (state, made) = (state.clone(), made.clone());
+        move || {
+            for _ in 0..5_000 {
+                drop(state.on_value(1, |_| {}));
+                made.fetch_add(1, SeqCst);
+            }
+        }
+    });
+    // It has long been time enough for all of them.
+    let end = Instant::now() + Duration::from_millis(500);
+    while Instant::now() < end {
+        thread::yield_now();
+    }
+    let held_up = made.load(SeqCst);
+    drop(release);
+    registrar.join().unwrap();
+    assert!(setter.join().unwrap());
+    assert_eq!(made.load(SeqCst), 5_000);
+    assert!(held_up < 2_000, "{held_up} registered meanwhile");
+    drop(slow);
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{leaked, message, panics, pending};
-use onlooker::{Overflow, Watched};
+use onlooker::{Callback, Overflow, SetPaced, Transition, Wait, Watched, Watcher};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -327,23 +327,91 @@ fn a_closure_that_panics_changes_nothing() {
     assert_eq!(watcher.try_recv().unwrap().new, 2);
 }
 
+/// Everything that can be registered, in the hands of one owner.
+type Guards = (
+    Watcher<i32>,
+    [Wait<'static, i32>; 2],
+    Wait<'static, Transition<i32>>,
+    Callback,
+    SetPaced<'static, i32>,
+);
+
+/// Registers one of each, with a full bounded buffer so that the paced setter stands in line.
+fn guards(state: &'static Watched<i32>) -> Guards {
+    let watcher = state.watch_bounded(1, Overflow::DropNewest);
+    let waits = [state.wait_for(9), state.wait_until(|value| *value == 9)];
+    let callback = state.on_change(|_| ());
+    state.set(state.get() + 1);
+    let mut paced = state.set_paced(7);
+    let change = state.wait_for_change();
+    assert!(pending(&mut paced));
+    (watcher, waits, change, callback, paced)
+}
+
+fn registered(state: &Watched<i32>) -> String {
+    let said = format!("{state:?}");
+    said[said.find("watchers").unwrap()..].to_owned()
+}
+
 #[test]
-fn a_guard_inside_a_closure_that_panics_ends_no_process() {
+fn guards_dropped_inside_a_closure_leave_once_it_has_returned() {
     let state = leaked(1);
-    let (watcher, wait) = (state.watch(), state.wait_for(9));
-    let (judged, callback) = (
-        state.wait_until(|value| *value == 9),
-        state.on_change(|_| ()),
-    );
+    let nobody = registered(state);
+    let closures: [fn(&Watched<i32>, Guards); 5] = [
+        |state, guards| state.read(move |_| drop(guards)),
+        |state, guards| {
+            state.update(move |value| {
+                drop(guards);
+                value + 1
+            });
+        },
+        |state, guards| {
+            assert!(state.modify(move |value| {
+                drop(guards);
+                *value += 1;
+            }));
+        },
+        |state, guards| {
+            let kept = state.set_if(5, move |_| {
+                drop(guards);
+                false
+            });
+            assert_eq!(kept, Err(5));
+        },
+        |state, guards| {
+            let kept = state.try_update(move |_| {
+                drop(guards);
+                None
+            });
+            assert!(kept.is_err());
+        },
+    ];
+    for within in closures {
+        let guards = guards(state);
+        assert_ne!(registered(state), nobody);
+        within(state, guards);
+        assert_eq!(registered(state), nobody);
+        assert_eq!(state.watcher_count(), 0);
+        let mut paced = state.set_paced(state.get() + 1);
+        assert!(!pending(&mut paced), "nobody is left in line");
+    }
+}
+
+#[test]
+fn guards_inside_a_closure_that_panics_end_no_process_and_leave_with_the_next_call() {
+    let state = leaked(1);
+    let nobody = registered(state);
+    let guards = guards(state);
     let text = panics(|| {
         state.update(move |_| {
-            let _guards = (&watcher, &wait, &judged, &callback);
+            let _guards = &guards;
             panic!("closure")
         })
     });
     assert_eq!(text, "closure");
     assert!(state.set(9));
     assert_eq!(state.get(), 9);
+    assert_eq!(registered(state), nobody);
 }
 
 #[test]

@@ -1,32 +1,44 @@
-//! What is kept, for how long, and what allocates. One test at a time: the counts are the program's.
+//! What is kept, for how long, and what allocates.
 
 mod common;
 
 use common::{Task, pending};
 use onlooker::{Overflow, Watched};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 struct Counting;
 
+/// What the program has allocated.
 static BYTES: AtomicIsize = AtomicIsize::new(0);
-static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The same for this thread alone, and how often it asked: the harness's threads do not count.
+    static BYTES_HERE: Cell<isize> = const { Cell::new(0) };
+    static CALLS_HERE: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    BYTES.fetch_add(bytes, SeqCst);
+    BYTES_HERE.set(BYTES_HERE.get() + bytes);
+    CALLS_HERE.set(CALLS_HERE.get() + usize::from(bytes > 0));
+}
 
 // SAFETY: all is left to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size() as isize, SeqCst);
-        CALLS.fetch_add(1, SeqCst);
+        count(layout.size() as isize);
         // SAFETY: as the caller promised.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size() as isize, SeqCst);
+        count(-(layout.size() as isize));
         // SAFETY: as the caller promised.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -35,37 +47,27 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Keeps the tests of this file apart, the harness's own printing included as far as that goes.
+/// Keeps the tests of this file apart: some are heavy.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn bytes() -> isize {
-    BYTES.load(SeqCst)
-}
-
-/// How much `f` leaves allocated. The harness may print meanwhile, so the least of a few tries counts.
+/// How much `f` leaves allocated, what it returns included.
 fn left_by<R>(mut f: impl FnMut() -> R) -> isize {
-    let once = |f: &mut dyn FnMut() -> R| {
-        let before = bytes();
-        let kept = f();
-        let left = bytes() - before;
-        drop(kept);
-        left
-    };
-    (0..3).map(|_| once(&mut f)).min().unwrap()
+    let before = BYTES_HERE.get();
+    let kept = f();
+    let left = BYTES_HERE.get() - before;
+    drop(kept);
+    left
 }
 
-/// How often `f` allocates. As above.
+/// How often `f` allocates.
 fn allocations(mut f: impl FnMut()) -> usize {
-    let once = |f: &mut dyn FnMut()| {
-        let before = CALLS.load(SeqCst);
-        f();
-        CALLS.load(SeqCst) - before
-    };
-    (0..3).map(|_| once(&mut f)).min().unwrap()
+    let before = CALLS_HERE.get();
+    f();
+    CALLS_HERE.get() - before
 }
 
 #[test]
@@ -279,11 +281,12 @@ fn sizes_stay_within_their_bounds() {
     assert!(wait <= 160, "pending wait: {wait}");
 
     let watcher = state.watch();
-    let before = bytes();
-    for n in 1..=100_000 {
-        state.set(n);
-    }
-    let transition = (bytes() - before) / 100_000;
+    let filled = left_by(|| {
+        for n in 1..=100_000 {
+            state.set(n);
+        }
+    });
+    let transition = filled / 100_000;
     assert!(transition <= 32, "buffered transition: {transition}");
     drop(watcher);
     println!("watcher {idle}, with a ring of 16 {ring}, wait {wait}, transition {transition}");
@@ -300,7 +303,7 @@ fn four_setters_at_once_keep_the_heap_bounded() {
     let watcher = state.watch_bounded(16, Overflow::DropOldest);
     let over = AtomicBool::new(false);
     let end = Instant::now() + Duration::from_secs(3);
-    let before = bytes();
+    let before = BYTES.load(SeqCst);
     let mut most = 0;
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -311,7 +314,7 @@ fn four_setters_at_once_keep_the_heap_bounded() {
             });
         }
         while Instant::now() < end {
-            most = most.max(bytes() - before);
+            most = most.max(BYTES.load(SeqCst) - before);
             thread::yield_now();
         }
         over.store(true, SeqCst);

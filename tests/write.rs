@@ -303,7 +303,7 @@ const OUTER: [(&str, Outer); 5] = [
     }),
 ];
 
-const INNER: [(&str, Inner); 20] = [
+const INNER: [(&str, Inner); 21] = [
     ("set", |s| _ = s.set(9)),
     ("replace", |s| _ = s.replace(9)),
     ("set_if", |s| _ = s.set_if(9, |_| true)),
@@ -314,6 +314,7 @@ const INNER: [(&str, Inner); 20] = [
     ("get", |s| _ = s.get()),
     ("read", |s| s.read(|_| ())),
     ("reader", |s| _ = s.reader().get()),
+    ("version", |s| _ = s.version()),
     ("watcher_count", |s| _ = s.watcher_count()),
     ("watch", |s| drop(s.watch())),
     ("watch_bounded", |s| {
