@@ -8,12 +8,18 @@ pub(crate) use imp::block_until;
 mod imp {
     use alloc::sync::Arc;
     use alloc::task::Wake;
+    use core::cell::Cell;
     use core::future::Future;
     use core::pin::pin;
     use core::sync::atomic::{AtomicBool, Ordering};
     use core::task::{Context, Poll, Waker};
     use std::thread::{self, Thread};
     use std::time::Instant;
+
+    std::thread_local! {
+        /// Kept from one wait to the next. Not there while a wait of this thread is under way.
+        static SPARE: Cell<Option<Arc<Parked>>> = const { Cell::new(None) };
+    }
 
     struct Parked {
         thread: Thread,
@@ -27,7 +33,7 @@ mod imp {
         }
 
         fn wake_by_ref(self: &Arc<Self>) {
-            // Release: what happened before the wake is seen after the sleep (acquire in `block_until`).
+            // Release: what happened before the wake is seen after the sleep (acquire in `sleep`).
             if !self.woken.swap(true, Ordering::AcqRel) {
                 self.thread.unpark();
             }
@@ -47,29 +53,45 @@ mod imp {
         future: F,
         deadline: Option<Instant>,
     ) -> Option<F::Output> {
-        let parked = Arc::new(Parked {
-            thread: thread::current(),
-            woken: AtomicBool::new(false),
+        // A wake meant for an earlier wait only makes this one look once more.
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        let parked = spare.unwrap_or_else(|| {
+            Arc::new(Parked {
+                thread: thread::current(),
+                woken: AtomicBool::new(false),
+            })
         });
         let waker = Waker::from(parked.clone());
         let mut context = Context::from_waker(&waker);
         let mut future = pin!(future);
-        loop {
+        let output = loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                return Some(output);
+                break Some(output);
             }
-            while !parked.woken.swap(false, Ordering::AcqRel) {
+            if !parked.sleep(deadline) {
+                break None;
+            }
+        };
+        let _ = SPARE.try_with(|spare| spare.set(Some(parked)));
+        output
+    }
+
+    impl Parked {
+        /// Until woken; `false` if `deadline` came first.
+        fn sleep(&self, deadline: Option<Instant>) -> bool {
+            while !self.woken.swap(false, Ordering::AcqRel) {
                 match deadline {
                     None => thread::park(),
                     Some(deadline) => {
                         let left = deadline.saturating_duration_since(Instant::now());
                         if left.is_zero() {
-                            return None;
+                            return false;
                         }
                         thread::park_timeout(left);
                     }
                 }
             }
+            true
         }
     }
 }
