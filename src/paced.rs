@@ -50,6 +50,28 @@ impl Queue {
 }
 
 /// Sets once every bounded buffer has room. Made by [`Watched::set_paced`](crate::Watched::set_paced).
+///
+/// # Cancel safety
+///
+/// Dropped before it is ready it has set nothing, and its place in line goes to the next.
+///
+/// # Examples
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// use futures_lite::future::poll_once;
+/// use onlooker::{Overflow, Watched};
+///
+/// let state = Watched::new(0);
+/// let mut watcher = state.watch_bounded(1, Overflow::DropNewest);
+/// assert!(state.set_paced(1).await);
+///
+/// let mut second = state.set_paced(2);
+/// assert_eq!(poll_once(&mut second).await, None); // the buffer is full
+/// watcher.recv().await.unwrap();
+/// assert!(second.await);
+/// # });
+/// ```
 #[must_use = "a paced set does nothing unless you `.await` it"]
 pub struct SetPaced<'a, T> {
     cell: &'a Cell<T>,

@@ -35,6 +35,15 @@ impl<'a, T: Clone> Reader<'a, T> {
     }
 
     /// The present value. Costs one atomic load while nothing changed (on targets without 64-bit atomics, one lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(String::from("a"));
+    /// let mut reader = state.reader();
+    /// state.set("b".into());
+    /// assert_eq!(reader.get(), "b");
+    /// ```
     #[inline]
     pub fn get(&mut self) -> &T {
         if self.cell.version() != self.version && !cfg!(fault = "stale_reader") {

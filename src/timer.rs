@@ -73,6 +73,18 @@ pin_project! {
     /// # Cancel safety
     ///
     /// As cancel safe as the future inside: dropping this, or the time-out, drops that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use onlooker::{TimedOut, Watched};
+    ///
+    /// let state = Watched::new(0);
+    /// let wait = state.wait_for(1).until(async { /* any future, here one that is ready */ });
+    /// assert_eq!(wait.await, Err(TimedOut));
+    /// # });
+    /// ```
     #[derive(Debug)]
     #[must_use = "futures do nothing unless you `.await` them"]
     pub struct Until<F, D> {

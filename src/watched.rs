@@ -1,17 +1,15 @@
 //! The public face: a value that hides no state from those who watch it.
 
-use crate::callback::{Callback, OnChange, OnValue};
+mod callbacks;
+mod waits;
+
 use crate::cell::Cell;
-use crate::observers::{Follow, Observers};
+use crate::observers::Observers;
 use crate::paced::SetPaced;
 use crate::reader::Reader;
 use crate::ring::{Bell, Overflow, Ring, Seat, feed};
 use crate::sync::{Arc, const_fn};
-use crate::targets::Group;
-use crate::transition::Transition;
-use crate::wait::{self, Present, Wait};
 use crate::watcher::Watcher;
-use alloc::boxed::Box;
 use core::fmt;
 
 /// A value that hides no state from those who watch it.
@@ -307,7 +305,7 @@ impl<T> Watched<T> {
         self.cell.with(|state| f(state.value()))
     }
 
-    /// How many transitions there were so far. [`Transition::seq`] counts the same way.
+    /// How many transitions there were so far. [`Transition::seq`](crate::Transition::seq) counts the same way.
     ///
     /// # Examples
     ///
@@ -433,252 +431,6 @@ impl<T> Watched<T> {
             (key, seen, seq)
         });
         Watcher::new(shared, ring, bell, key, seen, seq)
-    }
-}
-
-/// Waiting. Each of these registers at the call, not at the first poll, and is decided where transitions happen: a
-/// value that came and went is not missed.
-impl<T: Send> Watched<T> {
-    /// The value, once the state is or becomes equal to it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let state = onlooker::Watched::new(0);
-    /// let two = state.wait_for(2);
-    /// (1..=3).for_each(|n| { state.set(n); });
-    /// assert_eq!(two.await, 2);
-    /// # });
-    /// ```
-    pub fn wait_for(&self, value: T) -> Wait<'_, T>
-    where
-        T: Clone + PartialEq,
-    {
-        wait::for_value(&self.cell, Group::Equal, value, Present::Counts)
-    }
-
-    /// The first value that differs, the present one included.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let state = onlooker::Watched::new("starting");
-    /// let started = state.wait_for_not("starting");
-    /// state.set("ready");
-    /// assert_eq!(started.await, "ready");
-    /// # });
-    /// ```
-    pub fn wait_for_not(&self, value: T) -> Wait<'_, T>
-    where
-        T: Clone + PartialEq,
-    {
-        wait::for_value(&self.cell, Group::Differs, value, Present::Counts)
-    }
-
-    /// The first value for which `pred` holds, the present one included.
-    ///
-    /// The predicate sees every transition, in order. It runs on setting threads, outside the lock, and may call any
-    /// method of any `Watched`. If it panics, the wait ends with that panic (`std`) and nobody else notices.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let level = onlooker::Watched::new(0);
-    /// let high = level.wait_until(|level| *level > 90);
-    /// level.set(95);
-    /// level.set(10);
-    /// assert_eq!(high.await, 95);
-    /// # });
-    /// ```
-    pub fn wait_until(&self, mut pred: impl FnMut(&T) -> bool + Send + 'static) -> Wait<'_, T>
-    where
-        T: Clone + 'static,
-    {
-        let seek = move |value: &T| pred(value).then(|| value.clone());
-        wait::seek(&self.cell, seek, Present::Counts)
-    }
-
-    /// The first `Some` that `f` makes of a value, the present one included: narrowing, with no unwrap afterwards.
-    /// `f` runs as the predicate of [`wait_until`](Self::wait_until) does.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let reply = onlooker::Watched::new(Err("not yet"));
-    /// let answer = reply.wait_map(|reply| reply.ok());
-    /// reply.set(Ok(42));
-    /// assert_eq!(answer.await, 42);
-    /// # });
-    /// ```
-    pub fn wait_map<U>(&self, f: impl FnMut(&T) -> Option<U> + Send + 'static) -> Wait<'_, U>
-    where
-        T: Clone,
-        U: Send + 'static,
-    {
-        wait::seek(&self.cell, f, Present::Counts)
-    }
-
-    /// The next transition.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let state = onlooker::Watched::new(1);
-    /// let change = state.wait_for_change();
-    /// state.set(2);
-    /// state.set(3);
-    /// let change = change.await;
-    /// assert_eq!((change.old, change.new), (1, 2));
-    /// # });
-    /// ```
-    #[doc(alias = "changed")]
-    pub fn wait_for_change(&self) -> Wait<'_, Transition<T>>
-    where
-        T: Clone,
-    {
-        wait::for_change(&self.cell)
-    }
-
-    /// The value, at the next transition into it: the present value does not count.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let light = onlooker::Watched::new("green");
-    /// let green_again = light.wait_for_next("green");
-    /// light.set("red");
-    /// light.set("green");
-    /// assert_eq!(green_again.await, "green");
-    /// # });
-    /// ```
-    pub fn wait_for_next(&self, value: T) -> Wait<'_, T>
-    where
-        T: Clone + PartialEq,
-    {
-        wait::for_value(&self.cell, Group::Equal, value, Present::Passes)
-    }
-
-    /// The value of the next transition for which `pred` holds: the present value does not count. Otherwise as
-    /// [`wait_until`](Self::wait_until).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let state = onlooker::Watched::new(8);
-    /// let even_again = state.wait_until_next(|n| n % 2 == 0);
-    /// state.set(9);
-    /// state.set(10);
-    /// assert_eq!(even_again.await, 10);
-    /// # });
-    /// ```
-    pub fn wait_until_next(&self, mut pred: impl FnMut(&T) -> bool + Send + 'static) -> Wait<'_, T>
-    where
-        T: Clone + 'static,
-    {
-        let seek = move |value: &T| pred(value).then(|| value.clone());
-        wait::seek(&self.cell, seek, Present::Passes)
-    }
-}
-
-impl<U: Clone + Send + 'static> Watched<Option<U>> {
-    /// The first `Some`, the present one included.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let address = onlooker::Watched::new(None);
-    /// let bound = address.wait_for_some();
-    /// address.set(Some("127.0.0.1:80"));
-    /// assert_eq!(bound.await, "127.0.0.1:80");
-    /// # });
-    /// ```
-    #[doc(alias = "wait_for_not_none")]
-    pub fn wait_for_some(&self) -> Wait<'_, U> {
-        wait::seek(&self.cell, Clone::clone, Present::Counts)
-    }
-}
-
-/// Callbacks. They run on setting threads, in order, one at a time, after watchers and waits were served; no executor
-/// is needed. One that panics stays registered and reaches nobody else (`std`).
-impl<T: Clone + Send + 'static> Watched<T> {
-    /// Calls `f` at every transition from now on, for as long as the [`Callback`] lives.
-    ///
-    /// `f` may call any method of any `Watched`; what it sets is called back after it has returned.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::sync::{Arc, Mutex};
-    ///
-    /// let log = Arc::new(Mutex::new(Vec::new()));
-    /// let state = onlooker::Watched::new(0);
-    /// let sink = log.clone();
-    /// let callback = state.on_change(move |change| sink.lock().unwrap().push((change.old, change.new)));
-    /// state.set(1);
-    /// state.set(2);
-    /// assert_eq!(*log.lock().unwrap(), [(0, 1), (1, 2)]);
-    /// # drop(callback);
-    /// ```
-    pub fn on_change(&self, f: impl FnMut(&Transition<T>) + Send + 'static) -> Callback {
-        let call = Box::new(OnChange(f));
-        let shared = self.cell.shared().clone();
-        let key = shared.lock.with(|state| {
-            let seq = state.seq;
-            state.observers().join_callback(seq, call)
-        });
-        Callback::new(shared, key)
-    }
-
-    /// Calls `f` once: when the state becomes `value`, or at once if it is that already.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::sync::{Arc, Mutex};
-    ///
-    /// let log = Arc::new(Mutex::new(Vec::new()));
-    /// let state = onlooker::Watched::new("open");
-    /// let sink = log.clone();
-    /// let callback = state.on_value("closed", move |value| sink.lock().unwrap().push(*value));
-    /// state.set("closed");
-    /// assert_eq!(*log.lock().unwrap(), ["closed"]);
-    /// # drop(callback);
-    /// ```
-    pub fn on_value(&self, value: T, f: impl FnOnce(&T) + Send + 'static) -> Callback
-    where
-        T: PartialEq,
-    {
-        let mut call = Some(Box::new(OnValue { value, f: Some(f) }));
-        let shared = self.cell.shared().clone();
-        loop {
-            let key = shared.act(|state| {
-                let seq = state.seq;
-                let (present, observers) = state.parts();
-                let is_it = call.as_ref().is_some_and(|call| call.value == *present);
-                if is_it && observers.must_wait() {
-                    return (None, Follow::Nothing);
-                }
-                let debut = is_it.then(|| present.clone());
-                let key = call.take().map(|call| observers.join_callback(seq, call));
-                let follow = match (debut, key) {
-                    (Some(present), Some(key)) => observers.show_callback(key, seq, present),
-                    _ => Follow::Nothing,
-                };
-                (key, follow)
-            });
-            match key {
-                Some(key) => return Callback::new(shared, key),
-                None => self.cell.wait_for_relief(),
-            }
-        }
     }
 }
 

@@ -1,12 +1,16 @@
 //! An owned subscription: its buffer, read from the watcher's side.
 
+mod futures;
+mod waits;
+
+pub use futures::{Recv, Seek};
+
 use crate::cell::Shared;
 use crate::error::{Closed, TryRecvError};
 use crate::observers::Place;
 use crate::ring::{Bell, Ring};
 use crate::roll::Key;
 use crate::sync::Arc;
-use crate::timer::{Timer, Until};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use concurrent_queue::PopError;
@@ -15,6 +19,7 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+#[cfg(feature = "std")]
 use core::time::Duration;
 use event_listener::listener;
 use futures_core::Stream;
@@ -391,197 +396,6 @@ impl<T: Clone> Watcher<T> {
             }
         }
     }
-
-    // Waits in a row
-
-    fn seek<U, F: FnMut(&T) -> Option<U>>(&mut self, seek: F, present: bool) -> Seek<'_, T, U, F> {
-        Seek {
-            watcher: self,
-            seek,
-            judge_seen: present,
-            found: core::marker::PhantomData,
-        }
-    }
-
-    /// The value, once the state, as this watcher sees it, is or becomes equal to it.
-    ///
-    /// Counts from what the watcher saw last and consumes its buffer up to the match and no further: waits in a row
-    /// lose nothing in between.
-    ///
-    /// # Errors
-    ///
-    /// [`Closed`] if the `Watched` is gone and no transition matched.
-    ///
-    /// # Cancel safety
-    ///
-    /// What was consumed was looked at and did not match; [`seen`](Watcher::seen) is the last of it. The next wait
-    /// goes on from there.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// use onlooker::Watched;
-    ///
-    /// let state = Watched::new("open");
-    /// let mut watcher = state.watch();
-    /// state.set("closing");
-    /// state.set("closed");
-    /// assert_eq!(watcher.wait_for("closing").await, Ok("closing"));
-    /// assert_eq!(watcher.wait_for("closed").await, Ok("closed"));
-    /// # });
-    /// ```
-    pub fn wait_for(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
-    where
-        T: PartialEq,
-    {
-        self.seek(move |new: &T| (*new == value).then(|| new.clone()), true)
-    }
-
-    /// The first value that differs, from what this watcher saw last on. Otherwise as [`wait_for`](Self::wait_for).
-    ///
-    /// # Errors
-    ///
-    /// [`Closed`] if the `Watched` is gone and no value differed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let state = onlooker::Watched::new(0);
-    /// let mut watcher = state.watch();
-    /// (1..=3).for_each(|n| { state.set(n); });
-    /// assert_eq!(watcher.wait_for_not(0).await, Ok(1));
-    /// # });
-    /// ```
-    pub fn wait_for_not(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
-    where
-        T: PartialEq,
-    {
-        self.seek(move |new: &T| (*new != value).then(|| new.clone()), true)
-    }
-
-    /// The first value for which `pred` holds, from what this watcher saw last on. The predicate runs in the caller.
-    /// Otherwise as [`wait_for`](Self::wait_for).
-    ///
-    /// # Errors
-    ///
-    /// [`Closed`] if the `Watched` is gone and the predicate never held.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// use onlooker::Watched;
-    ///
-    /// let state = Watched::new(0);
-    /// let mut watcher = state.watch();
-    /// (1..=5).for_each(|n| { state.set(n); });
-    /// assert_eq!(watcher.wait_until(|n| n % 3 == 2).await, Ok(2));
-    /// assert_eq!(watcher.wait_until(|n| *n > 2).await, Ok(3));
-    /// # });
-    /// ```
-    pub fn wait_until(
-        &mut self,
-        mut pred: impl FnMut(&T) -> bool,
-    ) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>> {
-        self.seek(move |new: &T| pred(new).then(|| new.clone()), true)
-    }
-
-    /// The first `Some` that `f` makes, from what this watcher saw last on. Otherwise as
-    /// [`wait_until`](Self::wait_until).
-    ///
-    /// # Errors
-    ///
-    /// [`Closed`] if the `Watched` is gone and there was none.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let state = onlooker::Watched::new(0);
-    /// let mut watcher = state.watch();
-    /// (1..=3).for_each(|n| { state.set(n); });
-    /// assert_eq!(watcher.wait_map(|n| (*n > 1).then_some("more")).await, Ok("more"));
-    /// # });
-    /// ```
-    pub fn wait_map<U, F: FnMut(&T) -> Option<U>>(&mut self, f: F) -> Seek<'_, T, U, F> {
-        self.seek(f, true)
-    }
-
-    /// The value, at the next transition into it: what this watcher has seen already does not count. Otherwise as
-    /// [`wait_for`](Self::wait_for).
-    ///
-    /// # Errors
-    ///
-    /// [`Closed`] if the `Watched` is gone and there was none.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let state = onlooker::Watched::new(0);
-    /// let mut watcher = state.watch();
-    /// (1..=3).for_each(|n| { state.set(n); });
-    /// state.set(0);
-    /// assert_eq!(watcher.wait_for_next(0).await, Ok(0));
-    /// assert!(watcher.is_empty());
-    /// # });
-    /// ```
-    pub fn wait_for_next(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
-    where
-        T: PartialEq,
-    {
-        self.seek(move |new: &T| (*new == value).then(|| new.clone()), false)
-    }
-
-    /// The value of the next transition for which `pred` holds: what this watcher has seen already does not count.
-    /// Otherwise as [`wait_until`](Self::wait_until).
-    ///
-    /// # Errors
-    ///
-    /// [`Closed`] if the `Watched` is gone and there was none.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let state = onlooker::Watched::new(0);
-    /// let mut watcher = state.watch();
-    /// (1..=3).for_each(|n| { state.set(n); });
-    /// assert_eq!(watcher.wait_until_next(|n| *n < 9).await, Ok(1));
-    /// # });
-    /// ```
-    pub fn wait_until_next(
-        &mut self,
-        mut pred: impl FnMut(&T) -> bool,
-    ) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>> {
-        self.seek(move |new: &T| pred(new).then(|| new.clone()), false)
-    }
-}
-
-impl<U: Clone> Watcher<Option<U>> {
-    /// The first `Some`, from what this watcher saw last on. Otherwise as [`wait_for`](Self::wait_for).
-    ///
-    /// # Errors
-    ///
-    /// [`Closed`] if the `Watched` is gone and it never was `Some`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// let state = onlooker::Watched::new(None);
-    /// let mut watcher = state.watch();
-    /// state.set(Some(7));
-    /// state.set(None);
-    /// assert_eq!(watcher.wait_for_some().await, Ok(7));
-    /// # });
-    /// ```
-    #[doc(alias = "wait_for_not_none")]
-    pub fn wait_for_some(&mut self) -> Seek<'_, Option<U>, U, impl FnMut(&Option<U>) -> Option<U>> {
-        self.seek(|new: &Option<U>| new.clone(), true)
-    }
 }
 
 // Sleeping
@@ -638,100 +452,3 @@ impl<T> fmt::Debug for Watcher<T> {
             .finish_non_exhaustive()
     }
 }
-
-/// The future of [`Watcher::recv`].
-#[must_use = "futures do nothing unless you `.await` them"]
-pub struct Recv<'a, T> {
-    watcher: &'a mut Watcher<T>,
-}
-
-impl<T: Clone> Future for Recv<'_, T> {
-    type Output = Result<Transition<T>, Closed>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.watcher.poll_next_transition(context)
-    }
-}
-
-impl<T> Drop for Recv<'_, T> {
-    fn drop(&mut self) {
-        self.watcher.forget_waker();
-    }
-}
-
-impl<T> fmt::Debug for Recv<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recv")
-            .field("watcher", &self.watcher)
-            .finish()
-    }
-}
-
-/// The future of a [`Watcher`]'s `wait_…` methods.
-#[must_use = "futures do nothing unless you `.await` them"]
-pub struct Seek<'a, T, U, F> {
-    watcher: &'a mut Watcher<T>,
-    seek: F,
-    /// What the watcher saw last is still to be judged.
-    judge_seen: bool,
-    found: core::marker::PhantomData<fn() -> U>,
-}
-
-impl<T, U, F> Unpin for Seek<'_, T, U, F> {}
-
-impl<T: Clone, U, F: FnMut(&T) -> Option<U>> Future for Seek<'_, T, U, F> {
-    type Output = Result<U, Closed>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if core::mem::take(&mut this.judge_seen) {
-            if let Some(found) = (this.seek)(&this.watcher.seen) {
-                return Poll::Ready(Ok(found));
-            }
-        }
-        loop {
-            match this.watcher.poll_next_transition(context) {
-                Poll::Ready(Ok(transition)) => {
-                    if let Some(found) = (this.seek)(&transition.new) {
-                        return Poll::Ready(Ok(found));
-                    }
-                }
-                Poll::Ready(Err(closed)) => return Poll::Ready(Err(closed)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    }
-}
-
-impl<T, U, F> Drop for Seek<'_, T, U, F> {
-    fn drop(&mut self) {
-        self.watcher.forget_waker();
-    }
-}
-
-impl<T, U, F> fmt::Debug for Seek<'_, T, U, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seek")
-            .field("watcher", &self.watcher)
-            .finish_non_exhaustive()
-    }
-}
-
-macro_rules! deadlines {
-    ($future:ident < $($generics:tt),* >) => {
-        impl<'a, $($generics),*> $future<'a, $($generics),*> {
-            /// Gives up once `timer` has slept for `after`: the output is then `Err(TimedOut)`. A match wins a tie.
-            pub fn timeout<S: Timer>(self, timer: S, after: Duration) -> Until<Self, S::Sleep> {
-                self.until(timer.sleep(after))
-            }
-
-            /// Gives up once `deadline`, any future, is ready: the output is then `Err(TimedOut)`. A match wins a tie.
-            pub fn until<D: Future>(self, deadline: D) -> Until<Self, D> {
-                Until::new(self, deadline)
-            }
-        }
-    };
-}
-
-deadlines!(Recv<T>);
-deadlines!(Seek<T, U, F>);
