@@ -384,7 +384,9 @@ impl<T> Targets<T> {
             Some(Desk::Waiting { waker: known, .. }) => {
                 if sleeper.is_some() {
                     core::mem::swap(known, sleeper);
-                } else if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                } else if !known.as_ref().is_some_and(|known| known.will_wake(waker))
+                    && !cfg!(fault = "first_waker_stays")
+                {
                     return Asked::Stranger;
                 }
                 Asked::Waiting

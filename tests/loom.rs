@@ -310,6 +310,21 @@ fn leave_a_watcher_while_it_is_pushed_to() {
 }
 
 #[test]
+fn leave_from_under_the_lock_while_another_sets() {
+    explore("leave_late", None, || {
+        let state = Arc::new(Watched::new(0));
+        let watcher = state.watch();
+        let setter = setter(&state, &[1]);
+        state.update(move |value| {
+            drop(watcher);
+            value + 2
+        });
+        setter.join().unwrap();
+        assert_eq!(state.watcher_count(), 0);
+    });
+}
+
+#[test]
 fn leave_a_callback_starts_no_call_afterwards() {
     explore("leave_callback", 3, || {
         let state = Arc::new(Watched::new(0));

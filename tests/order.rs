@@ -271,3 +271,32 @@ fn a_bounded_watcher_sees_a_part_of_the_same_order() {
     }
     assert!(matches!(common::poll(&mut all.recv()), Poll::Pending));
 }
+
+/// Sets the next value when it is woken.
+struct SetNext {
+    state: &'static Watched<u32>,
+    next: u32,
+}
+
+impl Wake for SetNext {
+    fn wake(self: Arc<Self>) {
+        self.state.set(self.next);
+    }
+}
+
+#[test]
+fn a_long_chain_of_wakers_that_set_does_not_pile_up_on_the_stack() {
+    const LONG: u32 = 20_000;
+    let state = leaked(0);
+    let mut waits: Vec<_> = (1..=LONG).map(|value| state.wait_for(value)).collect();
+    for (wait, next) in waits.iter_mut().zip(2..) {
+        let waker = Waker::from(Arc::new(SetNext { state, next }));
+        let poll = std::pin::Pin::new(wait).poll(&mut Context::from_waker(&waker));
+        assert_eq!(poll, Poll::Pending);
+    }
+    state.set(1);
+    assert_eq!(state.get(), LONG + 1);
+    for (wait, value) in waits.into_iter().zip(1..) {
+        assert_eq!(common::ready(wait), value);
+    }
+}
