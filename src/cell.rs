@@ -66,7 +66,7 @@ impl<T> State<T> {
     /// what is left to do is in `owed`. The last step of a critical section, so that nothing of the user's comes
     /// between the two.
     #[inline]
-    pub(crate) fn commit(&mut self, value: &mut T, owed: &mut Owed<'_>) {
+    pub(crate) fn commit(&mut self, value: &mut T, owed: &mut Owed<'_, T>) {
         let Some(present) = &mut self.value else {
             unreachable!("the value lives as long as its `Watched`")
         };
@@ -81,13 +81,13 @@ impl<T> State<T> {
 }
 
 /// What a writer owes once it has released the lock.
-pub(crate) struct Owed<'a> {
+pub(crate) struct Owed<'a, T> {
     version: &'a Version,
-    debt: Option<Debt>,
+    debt: Option<Debt<T>>,
 }
 
-impl Owed<'_> {
-    pub(crate) fn follow(&mut self, follow: Follow) {
+impl<T> Owed<'_, T> {
+    pub(crate) fn follow(&mut self, follow: Follow<T>) {
         self.debt = Some(Debt {
             follow,
             trouble: None,
@@ -242,7 +242,7 @@ impl<T> Cell<T> {
     /// Runs a writer's decision under the lock and, if it committed, sees to the delivery.
     #[inline]
     #[track_caller]
-    pub(crate) fn write<R>(&self, decide: impl FnOnce(&mut State<T>, &mut Owed<'_>) -> R) -> R {
+    pub(crate) fn write<R>(&self, decide: impl FnOnce(&mut State<T>, &mut Owed<'_, T>) -> R) -> R {
         let mut owed = Owed {
             version: &self.version,
             debt: None,
@@ -257,7 +257,7 @@ impl<T> Cell<T> {
     /// Runs the delivery that is owed, then lets a panic on the way go on.
     #[cold]
     #[inline(never)]
-    fn pay(&self, debt: Debt) {
+    fn pay(&self, debt: Debt<T>) {
         self.shared().follow(debt.follow);
         if let Some(panic) = debt.trouble {
             resume(panic);
@@ -265,7 +265,10 @@ impl<T> Cell<T> {
     }
 
     /// The same as `write`, without waiting.
-    pub(crate) fn write_now<R>(&self, decide: impl FnOnce(&mut State<T>, &mut Owed<'_>) -> R) -> R {
+    pub(crate) fn write_now<R>(
+        &self,
+        decide: impl FnOnce(&mut State<T>, &mut Owed<'_, T>) -> R,
+    ) -> R {
         let mut owed = Owed {
             version: &self.version,
             debt: None,

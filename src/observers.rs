@@ -40,18 +40,20 @@ use core::task::Waker;
 pub(crate) const CROWDED: usize = 1024;
 
 /// What a commit leaves its setter to do.
-pub(crate) enum Follow {
+pub(crate) enum Follow<T> {
     /// Nobody needs anything, or another thread is at it.
     Nothing,
     /// One sleeper, and nothing else: needs no role.
     Wake(Wake),
+    /// One value that a ring gave up, and nothing else.
+    Drop(T),
     /// The serving role is the setter's.
     Serve,
 }
 
 /// A delivery, or a panic of `T`'s `Clone` on the way to a watcher.
-pub(crate) struct Debt {
-    pub(crate) follow: Follow,
+pub(crate) struct Debt<T> {
+    pub(crate) follow: Follow<T>,
     pub(crate) trouble: Option<Panic>,
 }
 
@@ -173,7 +175,7 @@ impl<T> Default for Observers<T> {
 impl<T> Observers<T> {
     /// Shows a commit to everybody: watchers and value waits have it when this returns. Runs under the lock.
     #[inline(never)]
-    pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, debt: &mut Option<Debt>) {
+    pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, debt: &mut Option<Debt<T>>) {
         let mut trouble = None;
         if let (Some(feed), false) = (self.feed, self.seats.is_empty()) {
             let mut out = Outgoing {
@@ -224,19 +226,20 @@ impl<T> Observers<T> {
     }
 
     /// What a commit's own setter has to do.
-    fn take_work(&mut self) -> Follow {
-        let alone = self.woken.len() == 1 && self.fresh.is_empty() && self.evicted.is_empty();
+    fn take_work(&mut self) -> Follow<T> {
+        let alone = self.fresh.is_empty() && self.woken.len() + self.evicted.len() == 1;
         // Inside a delivery it goes the long way, which does not recurse.
         if alone && !self.serving && Serving::may_wait() {
-            if let Some(wake) = self.woken.pop_front() {
-                return Follow::Wake(wake);
+            let wake = self.woken.pop_front().map(Follow::Wake);
+            if let Some(follow) = wake.or_else(|| self.evicted.pop().map(Follow::Drop)) {
+                return follow;
             }
         }
         self.take_serving()
     }
 
     /// Takes the serving role if there is work and nobody at it.
-    pub(crate) fn take_serving(&mut self) -> Follow {
+    pub(crate) fn take_serving(&mut self) -> Follow<T> {
         if self.has_work() && (!self.serving || cfg!(fault = "two_servers")) {
             self.serving = true;
             Follow::Serve
@@ -245,9 +248,12 @@ impl<T> Observers<T> {
         }
     }
 
-    /// Room for everybody's wake at once, so that a commit allocates nothing for it.
+    /// Room for everybody's wake, and for a value from every ring, at once: a commit allocates nothing for them.
     #[inline]
-    pub(crate) fn reserve_wakes(&mut self) {
+    pub(crate) fn reserve(&mut self) {
+        if core::mem::needs_drop::<T>() && self.seats.len() > self.evicted.capacity() {
+            self.evicted.reserve(self.seats.len() - self.evicted.len());
+        }
         let most = self.seats.len() + self.targets.len();
         if most > self.woken.capacity() {
             self.woken.reserve(most - self.woken.len());
@@ -346,7 +352,7 @@ impl<T> Observers<T> {
     }
 
     /// Shows a judge the value it found when it joined, in its place in the order.
-    pub(crate) fn show_judge(&mut self, key: JudgeKey, seq: u64, value: T) -> Follow {
+    pub(crate) fn show_judge(&mut self, key: JudgeKey, seq: u64, value: T) -> Follow<T> {
         self.fresh.push_back(Change {
             seq,
             new: value,
@@ -368,7 +374,7 @@ impl<T> Observers<T> {
     }
 
     /// Shows a callback the value it found when it joined, in its place in the order.
-    pub(crate) fn show_callback(&mut self, key: Key, seq: u64, value: T) -> Follow {
+    pub(crate) fn show_callback(&mut self, key: Key, seq: u64, value: T) -> Follow<T> {
         self.fresh.push_back(Change {
             seq,
             new: value,

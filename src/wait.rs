@@ -333,7 +333,7 @@ where
             unreachable!("it was put there above")
         };
         let slot = observers.targets.join_value(group, target);
-        observers.reserve_wakes();
+        observers.reserve();
         Ok(slot)
     });
     Wait::new(match joined {
@@ -351,7 +351,7 @@ pub(crate) fn for_change<T: Clone + Send>(cell: &Cell<T>) -> Wait<'_, Transition
     let slot = cell.shared().lock.with(|state| {
         let observers = state.observers();
         let slot = observers.targets.join_change();
-        observers.reserve_wakes();
+        observers.reserve();
         slot
     });
     Wait::new(Phase::Value {

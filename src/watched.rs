@@ -427,7 +427,7 @@ impl<T> Watched<T> {
             let observers = state.observers();
             observers.feed = Some(feed::<T>);
             let key = observers.seats.join(seat);
-            observers.reserve_wakes();
+            observers.reserve();
             (key, seen, seq)
         });
         Watcher::new(shared, ring, bell, key, seen, seq)

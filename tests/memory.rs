@@ -236,6 +236,29 @@ fn setting_for_none_or_bounded_watchers_and_receiving_allocate_nothing() {
 }
 
 #[test]
+fn values_that_full_rings_give_up_are_dropped_without_allocating() {
+    let _alone = alone();
+    let values: [Arc<str>; 2] = ["one".into(), "other".into()];
+    for many in [1, 20] {
+        let state = Watched::new(values[1].clone());
+        let watchers: Vec<_> = (0..many)
+            .map(|_| state.watch_bounded(2, Overflow::DropOldest))
+            .collect();
+        let count = allocations(|| {
+            for n in 0..100 {
+                assert!(state.set(values[n % 2].clone()));
+            }
+        });
+        assert_eq!(count, 0, "{many} watchers");
+        assert!(watchers.iter().all(|watcher| watcher.missed() == 98));
+        drop(state);
+        let kept = values.iter().map(Arc::strong_count).sum::<usize>();
+        // What is buffered, and what each watcher saw last.
+        assert_eq!(kept, 2 + 3 * many);
+    }
+}
+
+#[test]
 fn a_value_wait_allocates_once_at_most() {
     let _alone = alone();
     let state = Watched::new(0_u64);

@@ -9,8 +9,8 @@ use crate::transition::Transition;
 use crate::wait::Verdict;
 use alloc::vec::Vec;
 
-/// Wakers taken out of the lock at a time.
-const WAKES: usize = 8;
+/// How many wakers, and how many values, are taken out of the lock at a time.
+const BATCH: usize = 8;
 
 impl<T> Observers<T> {
     /// Takes back what the server had in hand and gives it what comes next.
@@ -21,7 +21,9 @@ impl<T> Observers<T> {
                 run.spent.extend(self.benches[bench].leave(key));
             }
         }
-        core::mem::swap(&mut self.evicted, &mut run.evicted);
+        for place in &mut run.evicted {
+            *place = self.evicted.pop();
+        }
         run.relief = self.relieve();
         if !self.woken.is_empty() {
             for place in &mut run.wakes {
@@ -104,7 +106,7 @@ enum Job {
 
 /// What the serving thread has in hand.
 struct Run<T> {
-    wakes: [Option<Wake>; WAKES],
+    wakes: [Option<Wake>; BATCH],
     /// The bench that is out, while `change` is shown to it.
     bench: Roll<JudgeSeat<T>>,
     /// Judges whose wait has left.
@@ -113,7 +115,7 @@ struct Run<T> {
     /// How many benches have seen the change.
     shown: usize,
     done: Option<Change<T>>,
-    evicted: Vec<T>,
+    evicted: [Option<T>; BATCH],
     relief: Relief,
     /// How many judges had left when these were taken in hand.
     departures: usize,
@@ -123,13 +125,13 @@ struct Run<T> {
 impl<T> Run<T> {
     fn new() -> Self {
         Self {
-            wakes: [const { None }; WAKES],
+            wakes: [const { None }; BATCH],
             bench: Roll::new(),
             spent: Vec::new(),
             change: None,
             shown: 0,
             done: None,
-            evicted: Vec::new(),
+            evicted: [const { None }; BATCH],
             relief: Relief::default(),
             departures: 0,
             trouble: None,
@@ -138,7 +140,7 @@ impl<T> Run<T> {
 
     /// Nothing left to wake, run or drop.
     fn is_empty(&self) -> bool {
-        self.spent.is_empty() && self.evicted.is_empty() && !self.relief.any()
+        self.spent.is_empty() && self.evicted[0].is_none() && !self.relief.any()
     }
 
     /// Runs what is in hand. Each piece of the user's code is caught by itself: one that panics leaves nobody
@@ -162,8 +164,7 @@ impl<T> Run<T> {
                 }
             });
         }
-        while let Some(value) = self.evicted.pop() {
-            let mut value = Some(value);
+        for value in &mut self.evicted {
             run(&mut || drop(value.take()));
         }
         while let Some(seat) = self.spent.pop() {
@@ -216,12 +217,16 @@ impl<T> Run<T> {
 
 impl<T> Shared<T> {
     /// Does what a commit left to do.
-    pub(crate) fn follow(&self, follow: Follow) {
+    pub(crate) fn follow(&self, follow: Follow<T>) {
         match follow {
             Follow::Nothing => {}
             Follow::Wake(wake) => {
                 let _serving = Serving::enter();
                 wake.wake();
+            }
+            Follow::Drop(value) => {
+                let _serving = Serving::enter();
+                drop(value);
             }
             Follow::Serve => self.serve(),
         }
@@ -254,7 +259,7 @@ impl<T> Shared<T> {
     }
 
     /// Runs `f` under the lock, then does what it left to do.
-    pub(crate) fn act<R>(&self, f: impl FnOnce(&mut State<T>) -> (R, Follow)) -> R {
+    pub(crate) fn act<R>(&self, f: impl FnOnce(&mut State<T>) -> (R, Follow<T>)) -> R {
         let (result, follow) = self.with(f);
         self.follow(follow);
         result
