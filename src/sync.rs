@@ -439,11 +439,14 @@ mod panics {
 
 /// Marks the thread that is inside a delivery, of any state: a setter there never waits for the backlog.
 /// With interrupts no setter may wait, since what it waits for may be the code it interrupted.
-#[cfg(all(feature = "std", not(feature = "critical-section"), not(loom)))]
+#[cfg(all(feature = "std", any(not(feature = "critical-section"), loom)))]
 mod serving {
     use core::cell::Cell;
 
+    #[cfg(not(loom))]
     std::thread_local!(static DEPTH: Cell<usize> = const { Cell::new(0) });
+    #[cfg(loom)]
+    loom::thread_local!(static DEPTH: Cell<usize> = Cell::new(0));
 
     pub(crate) struct Serving(());
 
@@ -465,7 +468,7 @@ mod serving {
     }
 }
 
-#[cfg(any(not(feature = "std"), feature = "critical-section", loom))]
+#[cfg(not(all(feature = "std", any(not(feature = "critical-section"), loom))))]
 mod serving {
     pub(crate) struct Serving(());
 

@@ -239,6 +239,22 @@ fn handover_a_callback_that_sets_is_called_back_for_it() {
 }
 
 #[test]
+fn handover_a_setter_waits_while_the_backlog_is_long() {
+    // Two transitions on their way are a crowd here: the third waits until one of them was called back.
+    explore("handover_crowd", 2, || {
+        let state = Arc::new(Watched::new(0));
+        let (calls, inside) = log();
+        let callback = state.on_change(move |change| inside.lock().unwrap().push(change.new));
+        let setters = [setter(&state, &[1, 2]), setter(&state, &[3, 4])];
+        for setter in setters {
+            setter.join().unwrap();
+        }
+        assert_eq!(calls.lock().unwrap().len(), 4);
+        drop(callback);
+    });
+}
+
+#[test]
 fn handover_wakes_the_judged_waiter_of_another_thread() {
     explore("handover_judge", 3, || {
         let state = Arc::new(Watched::new(0));
