@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Which lines take the instructions of one operation?
+"""Where do the instructions of one operation go?
 
-    benches/lines.py "set, 1 full ring, DropOldest" [--files] [--top 40]
+    benches/lines.py "set, 1 full ring, DropOldest"            by line
+    benches/lines.py "set, 1 full ring, DropOldest" --files    by file, which is: by station
+    benches/lines.py --table                                   a table of stations for docs/PERFORMANCE.md
 
-Runs a path of benches/instructions.rs twice under callgrind, as the gate does, and prints the difference by source
-line, or by file. Code of libraries without line tables (malloc, memcpy) is named by its function.
+Runs a path of benches/instructions.rs twice under callgrind, as the gate does, and looks at the difference. An
+instruction of the standard library counts for the line of this crate, or of its dependency, that it was inlined into.
+Code without line tables (malloc, memcpy) is named by its function. Wants valgrind, and addr2line of binutils.
 """
 
 import argparse
@@ -16,6 +19,37 @@ import subprocess
 import tempfile
 
 SHORT, LONG = 992, 1984
+PAGE = "docs/PERFORMANCE.md"
+
+PATHS = [
+    ("`set`, nobody", "set, nobody watches"),
+    ("`set`, 1 full, `DropOldest`", "set, 1 full ring, DropOldest"),
+    ("`set`, 1 full, `DropNewest`", "set, 1 full ring, DropNewest"),
+    ("`set`, 1 with room", "set, 1 ring with room"),
+    ("`set`, 1 unbounded", "set, 1 unbounded ring"),
+    ("`set`, 64 with room", "set, 64 rings with room"),
+    ("`try_recv`", "try_recv, bounded"),
+    ("`recv`, asleep", "recv: poll, set, poll"),
+    ("`wait_for`, met", "wait_for: create, poll, set, poll"),
+    ("`wait_for`, dropped", "wait_for: create, poll, drop"),
+    ("`wait_until`, met", "wait_until: create, poll, set, poll"),
+    ("`set`, 1 callback", "set, 1 callback"),
+]
+REST = "malloc, memcpy, drop glue"
+STATIONS = [
+    ("the loop that measures", r"benches/|^instructions::"),
+    ("lock and unlock, re-entry", r"src/sync\.rs"),
+    ("call, compare, swap, count, leave", r"src/(cell|watched)\b|onlooker::(cell|watched)::"),
+    ("who is to be served", r"src/(delivery|observers|paced)\b|onlooker::(delivery|observers)::"),
+    ("walk of the watchers", r"src/(ring|roll)\.rs|onlooker::(ring|roll)::"),
+    ("the queue", r"concurrent-queue"),
+    ("watcher's side", r"src/(watcher|transition|reader)\b|onlooker::watcher::"),
+    ("value waits", r"src/targets\.rs|onlooker::targets::"),
+    ("wait's side", r"src/(wait|timer|park)\b|onlooker::wait::"),
+    ("callbacks", r"src/callback\.rs"),
+    ("event-listener", r"event[-_]listener"),
+    (REST, r""),
+]
 
 
 def build():
@@ -30,60 +64,113 @@ def build():
 
 
 def run(program, path, times):
-    """Instructions by (file, line) or (function, 0)."""
+    """Instructions by (object, address, function)."""
     with tempfile.NamedTemporaryFile() as out:
-        command = ["valgrind", "--tool=callgrind", "--compress-strings=no", "--compress-pos=no"]
+        command = ["valgrind", "--tool=callgrind", "--dump-instr=yes", "--compress-strings=no", "--compress-pos=no"]
         command += [f"--callgrind-out-file={out.name}", program, "--run", path, str(times)]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
+        cost = collections.Counter()
+        binary, function, call = "???", "???", False
         with open(out.name) as file:
-            return parse(file)
+            for line in file:
+                if line.startswith("ob="):
+                    binary = line[3:].rstrip("\n")
+                elif line.startswith("fn="):
+                    function = line[3:].rstrip("\n")
+                elif line.startswith("calls="):
+                    call = True
+                elif line.startswith("0x"):
+                    if call:
+                        # The inclusive cost of a call, counted where it is spent.
+                        call = False
+                        continue
+                    address, _, count = line.split()[:3]
+                    cost[binary, address, function] += int(count)
+        return cost
 
 
-def parse(file):
-    cost = collections.Counter()
-    at, function, call = "???", "???", False
-    for line in file:
-        line = line.rstrip("\n")
-        if line.startswith(("fl=", "fi=", "fe=")):
-            at = line[3:]
-        elif line.startswith("fn="):
-            function = line[3:]
-        elif line.startswith("calls="):
-            call = True
-        elif line[:1].isdigit():
-            if call:
-                # The inclusive cost of a call, counted where it is spent.
-                call = False
-                continue
-            number, count = line.split()[:2]
-            key = (function, 0) if at == "???" else (at, int(number))
-            cost[key] += int(count)
-    return cost
+def frames(program, addresses):
+    """For each address the lines it was inlined into, innermost first."""
+    said = subprocess.run(["addr2line", "-a", "-i", "-e", program], input="\n".join(addresses), check=True, stdout=subprocess.PIPE, text=True)
+    stacks, stack = {}, None
+    for line in said.stdout.splitlines():
+        if line.startswith("0x"):
+            stack = stacks.setdefault(int(line, 16), [])
+        else:
+            stack.append(short(line.split(" (discriminator")[0]))
+    return stacks
 
 
-def short(name):
-    name = re.sub(r".*/registry/src/[^/]*/", "", name)
-    name = re.sub(r".*/(?:rustc/[0-9a-f]+/)?library/", "std: ", name)
-    return os.path.relpath(name) if name.startswith(os.getcwd() + "/") else name
+def short(place):
+    place = re.sub(r".*/registry/src/[^/]*/", "", place)
+    place = re.sub(r".*/(?:rustc/[0-9a-f]+/)?library/", "std: ", place)
+    return os.path.relpath(place) if place.startswith(os.getcwd() + "/") else place
+
+
+def shares(program, path):
+    """Instructions of one operation by place."""
+    cost = run(program, path, LONG)
+    cost.subtract(run(program, path, SHORT))
+    cost = {key: count / (LONG - SHORT) for key, count in cost.items() if count}
+    stacks = frames(program, [address for binary, address, _ in cost if binary == program])
+    shown = collections.Counter()
+    for (binary, address, function), count in cost.items():
+        stack = stacks.get(int(address, 16), []) if binary == program else []
+        own = next((place for place in stack if not place.startswith(("std: ", "??"))), None)
+        shown[own or re.sub(r"[^A-Za-z0-9_:].*", "", function)] += count
+    return shown
+
+
+def by_file(shown):
+    files = collections.Counter()
+    for place, count in shown.items():
+        files[place.split(":")[0] if ".rs:" in place else place] += count
+    return files
+
+
+def station(place):
+    return next(name for name, pattern in STATIONS if re.search(pattern, place))
+
+
+def table(program):
+    columns = []
+    for _, path in PATHS:
+        stations = collections.Counter()
+        for place, count in by_file(shares(program, path)).items():
+            stations[station(place)] += count
+        columns.append(stations)
+    lines = ["| instructions | " + " | ".join(name for name, _ in PATHS) + " |", "|---" + "|--:" * len(PATHS) + "|"]
+    for name, _ in STATIONS:
+        cells = [f"{column[name]:,.0f}" if column[name] >= 0.5 else "" for column in columns]
+        if any(cells):
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines.append("| **all** | " + " | ".join(f"**{sum(column.values()):,.0f}**" for column in columns) + " |")
+    return lines
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("path")
+    parser.add_argument("path", nargs="?")
     parser.add_argument("--files", action="store_true")
+    parser.add_argument("--table", action="store_true")
     parser.add_argument("--top", type=int, default=40)
     chosen = parser.parse_args()
+    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
     program = build()
-    cost = run(program, chosen.path, LONG)
-    cost.subtract(run(program, chosen.path, SHORT))
-    shown = collections.Counter()
-    for (name, line), count in cost.items():
-        key = short(name) if chosen.files or not line else f"{short(name)}:{line}"
-        shown[key] += count / (LONG - SHORT)
+    if chosen.table:
+        lines = "\n".join(table(program))
+        print(lines)
+        with open(PAGE) as file:
+            page = file.read()
+        page = re.sub(r"(<!-- stations -->\n).*?(<!-- /stations -->)", lambda match: f"{match[1]}{lines}\n{match[2]}", page, flags=re.S)
+        with open(PAGE, "w") as file:
+            file.write(page)
+        return
+    shown = shares(program, chosen.path)
     print(f"{sum(shown.values()):9.1f}  {chosen.path}")
-    for key, count in shown.most_common(chosen.top):
+    for place, count in (by_file(shown) if chosen.files else shown).most_common(chosen.top):
         if count >= 0.5:
-            print(f"{count:9.1f}  {key}")
+            print(f"{count:9.1f}  {place}")
 
 
 main()
