@@ -236,6 +236,23 @@ fn setting_for_none_or_bounded_watchers_and_receiving_allocate_nothing() {
 }
 
 #[test]
+fn the_very_first_set_allocates_nothing_for_those_who_wait_already() {
+    let _alone = alone();
+    let state = Watched::new(0_u64);
+    let mut waits: Vec<_> = (0..20).map(|_| state.wait_for(1)).collect();
+    let mut watchers = [
+        state.watch_bounded(1, Overflow::DropOldest),
+        state.watch_bounded(4, Overflow::DropNewest),
+    ];
+    let mut sleepers: Vec<_> = watchers.iter_mut().map(|watcher| watcher.recv()).collect();
+    let task = Task::new();
+    assert!(waits.iter_mut().all(|wait| task.poll(wait).is_pending()));
+    assert!(sleepers.iter_mut().all(|recv| task.poll(recv).is_pending()));
+    assert_eq!(allocations(|| assert!(state.set(1))), 0);
+    assert_eq!(task.wakes(), 22);
+}
+
+#[test]
 fn values_that_full_rings_give_up_are_dropped_without_allocating() {
     let _alone = alone();
     let values: [Arc<str>; 2] = ["one".into(), "other".into()];
