@@ -3,7 +3,8 @@
 
     benches/lines.py "set, 1 full ring, DropOldest"            by line
     benches/lines.py "set, 1 full ring, DropOldest" --files    by file, which is: by station
-    benches/lines.py --table                                   a table of stations for docs/PERFORMANCE.md
+    benches/lines.py "set, 64 rings with room" --memory        cache lines touched, by lackey's trace
+    benches/lines.py --table                                   both as tables, for docs/PERFORMANCE.md
 
 Runs a path of benches/instructions.rs twice under callgrind, as the gate does, and looks at the difference. An
 instruction of the standard library counts for the line of this crate, or of its dependency, that it was inlined into.
@@ -132,6 +133,57 @@ def station(place):
     return next(name for name, pattern in STATIONS if re.search(pattern, place))
 
 
+TOUCHED = [
+    ("`set`, nobody", "set, nobody watches", 0),
+    ("`set`, 1 ring with room", "set, 1 ring with room", 0),
+    ("`set`, 64 rings with room", "set, 64 rings with room", 64),
+    ("`set`, 64 full rings, `DropOldest`", "set, 64 full rings, DropOldest", 64),
+    ("`set`, 64 full rings, `DropNewest`", "set, 64 full rings, DropNewest", 64),
+    ("`set`, 64 unbounded rings", "set, 64 unbounded rings", 64),
+    ("`set`, 1,000 value waits", "set, 1,000 value waits, none matches", 1000),
+    ("`set`, 1,000 predicates", "set, 1,000 predicates, none holds", 1000),
+    ("`try_recv`", "try_recv, bounded", 0),
+    ("`wait_for`, met", "wait_for: create, poll, set, poll", 0),
+    ("`wait_for`, dropped", "wait_for: create, poll, drop", 0),
+]
+LINE = 64
+# A thread's stack is always near.
+STACK = 0x1F_0000_0000
+
+
+def trace(program, path, times):
+    command = ["valgrind", "--tool=lackey", "--trace-mem=yes", "--log-fd=1", program, "--run", path, str(times)]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={"PATH": os.environ["PATH"]})
+    return [line[3:] for line in said.stdout.splitlines() if line[:3] in (" L ", " S ", " M ")]
+
+
+def touched(program, path):
+    """Cache lines of one operation, the stack's left out.
+
+    Between two runs that differ by one operation lies the length of one; so much of the trace out of the midst of
+    many is one operation, wherever it is cut.
+    """
+    many = 64
+    longer = trace(program, path, many + 1)
+    length = len(longer) - len(trace(program, path, many))
+    end = len(longer) - many // 2 * length
+    lines = set()
+    for record in longer[end - length : end]:
+        address, size = record.split(",")
+        first = int(address, 16)
+        if first < STACK:
+            lines.update(range(first // LINE, (first + int(size) - 1) // LINE + 1))
+    return len(lines)
+
+
+def memory_table(program):
+    lines = ["| | cache lines | for each |", "|---|--:|--:|"]
+    for name, path, many in TOUCHED:
+        count = touched(program, path)
+        lines.append(f"| {name} | {count:,} | {f'{count / many:.1f}' if many else ''} |")
+    return lines
+
+
 def table(program):
     columns = []
     for _, path in PATHS:
@@ -152,19 +204,24 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("path", nargs="?")
     parser.add_argument("--files", action="store_true")
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--top", type=int, default=40)
     chosen = parser.parse_args()
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
     program = build()
     if chosen.table:
-        lines = "\n".join(table(program))
-        print(lines)
         with open(PAGE) as file:
             page = file.read()
-        page = re.sub(r"(<!-- stations -->\n).*?(<!-- /stations -->)", lambda match: f"{match[1]}{lines}\n{match[2]}", page, flags=re.S)
+        for name, lines in (("stations", table(program)), ("lines", memory_table(program))):
+            lines = "\n".join(lines)
+            print(lines)
+            page = re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda match: f"{match[1]}{lines}\n{match[2]}", page, flags=re.S)
         with open(PAGE, "w") as file:
             file.write(page)
+        return
+    if chosen.memory:
+        print(touched(program, chosen.path))
         return
     shown = shares(program, chosen.path)
     print(f"{sum(shown.values()):9.1f}  {chosen.path}")
