@@ -5,6 +5,7 @@ mod common;
 use common::{Findings, Side, waker};
 use concurrent_queue::ConcurrentQueue;
 use event_listener::{Event, Listener};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
@@ -61,6 +62,12 @@ fn main() {
     one("unbounded queue: push and pop", &mut |n| {
         _ = black_box(queue.push((n, n)).is_ok());
         _ = black_box(queue.pop().is_ok());
+    });
+    // Without a queue of its own that is shared: what the lock of the state already guards.
+    let mut deque = VecDeque::with_capacity(16);
+    one("plain deque: push and pop", &mut |n| {
+        deque.push_back((n, n));
+        _ = black_box(deque.pop_front());
     });
     let waker = waker();
     one("waker: clone and drop", &mut |_| {
