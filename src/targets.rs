@@ -270,7 +270,7 @@ impl<T> Targets<T> {
         owners.swap_remove(place);
         let moved = owners.get(place).copied();
         #[cfg(fault = "place_stale")]
-        let moved = moved.and(None);
+        let moved = moved.and(None::<u32>);
         let many = owners.capacity() > 64 && owners.len() < owners.capacity() / 4;
         if many {
             owners.shrink_to(owners.len() * 2);

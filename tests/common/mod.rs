@@ -5,8 +5,8 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// A task that counts how often it was woken.
@@ -138,5 +138,11 @@ impl Future for Gate {
 
 /// A state that lives as long as the test program, so that waits on it can be kept anywhere.
 pub fn leaked<T>(value: T) -> &'static onlooker::Watched<T> {
-    Box::leak(Box::new(onlooker::Watched::new(value)))
+    // Kept in sight, so that tools which look for leaks find the others only.
+    static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let state = &*Box::leak(Box::new(onlooker::Watched::new(value)));
+    KEPT.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(std::ptr::from_ref(state).expose_provenance());
+    state
 }

@@ -1,0 +1,328 @@
+//! Everything at once, for as long as you like: `cargo run --release --example soak -- --minutes 30`.
+//!
+//! Round after round a fresh state gets seven threads that write to it, each in another way, watchers of every kind on
+//! threads and on an executor, a predicate, callbacks of which one sets, waits that are met and waits that are given
+//! up, and threads that come and go. Each round ends with these checks, and any that fails ends the program:
+//!
+//! * every lossless observer saw the same transitions in the same order, as many as were made;
+//! * every lossy one saw an unbroken chain, and what it received and missed adds up;
+//! * the heap is back where it was.
+
+use futures_lite::{StreamExt, future};
+use onlooker::{Overflow, Transition, Watched, Watcher};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const WRITERS: u32 = 7;
+const WRITES: u32 = 5_000;
+/// Writes from inside a callback.
+const ECHO: u32 = WRITERS;
+/// Heap that the runtime of a program may keep for itself from one round to the next.
+const DRIFT: isize = 64 * 1024;
+
+struct Counting;
+
+static BYTES: AtomicIsize = AtomicIsize::new(0);
+static MOST: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: all is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let size = layout.size() as isize;
+        MOST.fetch_max(BYTES.fetch_add(size, Relaxed) + size, Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size() as isize, Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Owns something, and no two are alike.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Value {
+    writer: u32,
+    count: u32,
+    text: Arc<str>,
+}
+
+impl Value {
+    fn new(writer: u32, count: u32) -> Self {
+        let text = format!("{writer}:{count}").into();
+        Self {
+            writer,
+            count,
+            text,
+        }
+    }
+}
+
+/// What an observer saw: how many, and a digest of all in their order.
+#[derive(Default)]
+struct Seen {
+    count: u64,
+    digest: DefaultHasher,
+    /// The last count of each writer: they come in order.
+    last: [u32; WRITERS as usize + 1],
+}
+
+impl Seen {
+    fn note(&mut self, value: &Value) {
+        let last = &mut self.last[value.writer as usize];
+        assert!(value.count > *last, "a writer's own order: {value:?}");
+        *last = value.count;
+        self.count += 1;
+        value.hash(&mut self.digest);
+    }
+
+    fn digest(&self) -> (u64, u64) {
+        (self.count, self.digest.finish())
+    }
+}
+
+/// Follows a watcher to the end of its state. Returns what it saw and what it missed.
+struct Follower {
+    seen: Seen,
+    before: Value,
+    seq: u64,
+    missed: u64,
+}
+
+impl Follower {
+    fn new(watcher: &Watcher<Value>) -> Self {
+        Self {
+            seen: Seen::default(),
+            before: watcher.seen().clone(),
+            seq: 0,
+            missed: 0,
+        }
+    }
+
+    fn take(&mut self, change: Transition<Value>) {
+        assert!(change.old == self.before, "the chain is broken");
+        self.missed += change.missed;
+        assert_eq!(change.seq, self.seq + 1 + change.missed);
+        self.seen.note(&change.new);
+        (self.before, self.seq) = (change.new, change.seq);
+    }
+
+    fn on_a_thread(mut watcher: Watcher<Value>) -> Self {
+        let mut follower = Self::new(&watcher);
+        while let Ok(change) = watcher.recv_blocking() {
+            follower.take(change);
+        }
+        // What a full buffer refused at the very end shows in no later transition.
+        follower.missed = watcher.missed();
+        follower
+    }
+
+    async fn in_a_task(mut watcher: Watcher<Value>) -> Self {
+        let mut follower = Self::new(&watcher);
+        while let Some(change) = watcher.next().await {
+            follower.take(change);
+            future::yield_now().await;
+        }
+        follower
+    }
+}
+
+#[derive(Default)]
+struct Totals {
+    transitions: AtomicU64,
+    deliveries: AtomicU64,
+    met: AtomicU64,
+    given_up: AtomicU64,
+    passers_by: AtomicU64,
+}
+
+fn write(state: &Watched<Value>, writer: u32, totals: &Totals) {
+    for count in 1..=WRITES {
+        let value = Value::new(writer, count);
+        let expected = (count % 100 == 0).then(|| state.wait_for(value.clone()));
+        match writer {
+            0 => assert!(state.set(value)),
+            1 => drop(state.replace(value)),
+            2 => drop(state.update(|_| value)),
+            3 => drop(state.try_update(|_| Some(value)).unwrap()),
+            4 => state.set_if(value, |_| true).unwrap(),
+            5 => assert!(state.modify(|present| *present = value)),
+            _ => assert!(future::block_on(state.set_paced(value))),
+        }
+        if let Some(wait) = expected {
+            assert_eq!((wait.wait().writer, count % 100), (writer, 0));
+            totals.met.fetch_add(1, Relaxed);
+        }
+        if count % 10 == 0 {
+            drop(state.wait_until(|value| value.count == 0));
+            let mut never = state.wait_for_not(state.get()).until(future::ready(()));
+            let _ = future::block_on(future::poll_once(&mut never));
+            totals.given_up.fetch_add(2, Relaxed);
+        }
+    }
+}
+
+/// Comes, looks around, and goes.
+fn pass_by(state: &Watched<Value>) {
+    let mut watcher = state.watch_bounded(2, Overflow::DropOldest);
+    let _ = watcher.recv_timeout(Duration::from_micros(50));
+    let callback = state.on_change(|_| ());
+    let _ = state
+        .wait_for_change()
+        .wait_timeout(Duration::from_micros(50));
+    drop((callback, state.watch()));
+}
+
+fn round(totals: &Totals) {
+    let state = Arc::new(Watched::new(Value::new(0, 0)));
+    let unbounded = [state.watch(), state.watch()];
+    let streams = [state.watch(), state.watch(), state.watch()];
+    let bounded = [
+        state.watch_bounded(1, Overflow::DropOldest),
+        state.watch_bounded(64, Overflow::DropOldest),
+        state.watch_bounded(1, Overflow::DropNewest),
+        state.watch_bounded(64, Overflow::DropNewest),
+    ];
+
+    let called = Arc::new(Mutex::new(Seen::default()));
+    let sink = called.clone();
+    let callback = state.on_change(move |change| sink.lock().unwrap().note(&change.new));
+    let (echo, mut echoes) = (Arc::downgrade(&state), 0);
+    let echo = state.on_change(move |change| {
+        if change.seq % 100 == 0 {
+            if let Some(state) = echo.upgrade() {
+                echoes += 1;
+                state.set(Value::new(ECHO, echoes));
+            }
+        }
+    });
+    let judged = Arc::new(Mutex::new(Seen::default()));
+    let sink = judged.clone();
+
+    let over = AtomicBool::new(false);
+    let executor = async_executor::Executor::new();
+    let tasks = streams.map(|watcher| executor.spawn(Follower::in_a_task(watcher)));
+    let (lossless, lossy) = thread::scope(|scope| {
+        let host = state.clone();
+        let predicate = host.wait_until_next(move |value| {
+            sink.lock().unwrap().note(value);
+            false
+        });
+        let lossless = unbounded.map(|watcher| scope.spawn(|| Follower::on_a_thread(watcher)));
+        let lossy = bounded.map(|watcher| scope.spawn(|| Follower::on_a_thread(watcher)));
+        let executor = &executor;
+        let streams = scope.spawn(move || {
+            future::block_on(executor.run(async {
+                let mut followers = Vec::new();
+                for task in tasks {
+                    followers.push(task.await);
+                }
+                followers
+            }))
+        });
+        let passers = scope.spawn({
+            let (state, over, totals) = (state.clone(), &over, totals);
+            move || {
+                while !over.load(Relaxed) {
+                    thread::scope(|scope| {
+                        scope.spawn(|| pass_by(&state));
+                    });
+                    totals.passers_by.fetch_add(1, Relaxed);
+                }
+            }
+        });
+        thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let state = &state;
+                scope.spawn(move || write(state, writer, totals));
+            }
+        });
+        over.store(true, Relaxed);
+        passers.join().unwrap();
+        drop((callback, echo, predicate));
+        totals.transitions.fetch_add(state.version(), Relaxed);
+        assert_eq!(state.version(), called.lock().unwrap().count);
+        drop((host, state));
+        let mut lossless: Vec<_> = lossless.map(|one| one.join().unwrap()).into();
+        lossless.extend(streams.join().unwrap());
+        (lossless, lossy.map(|one| one.join().unwrap()))
+    });
+
+    let called = called.lock().unwrap().digest();
+    assert_eq!(called, judged.lock().unwrap().digest(), "predicate");
+    assert!(called.0 >= u64::from(WRITERS * WRITES));
+    for follower in &lossless {
+        assert_eq!((follower.seen.digest(), follower.missed), (called, 0));
+    }
+    for follower in &lossy {
+        assert_eq!(follower.seen.count + follower.missed, called.0);
+    }
+    let watched = lossless.iter().chain(&lossy).map(|one| one.seen.count);
+    let deliveries = 2 * called.0 + watched.sum::<u64>();
+    totals.deliveries.fetch_add(deliveries, Relaxed);
+}
+
+/// `--minutes N` or `--seconds N`; five seconds if neither is given.
+fn duration() -> Duration {
+    let mut arguments = std::env::args().skip(1);
+    let unit = match arguments.next().as_deref() {
+        None => return Duration::from_secs(5),
+        Some("--minutes") => 60,
+        Some("--seconds") => 1,
+        Some(other) => panic!("{other}: --minutes N or --seconds N"),
+    };
+    let many: u64 = arguments
+        .next()
+        .expect("a number")
+        .parse()
+        .expect("a number");
+    Duration::from_secs(unit * many)
+}
+
+fn main() {
+    let (start, time) = (Instant::now(), duration());
+    let totals = Totals::default();
+    let (mut rounds, mut told) = (0_u64, 0);
+    let mut settled = None;
+    loop {
+        round(&totals);
+        rounds += 1;
+        // The first round sets up what the program keeps: thread-locals, the executor's queues.
+        let now = BYTES.load(Relaxed);
+        let drift = now - *settled.get_or_insert(now);
+        assert!(
+            drift < DRIFT,
+            "the heap has grown by {drift} bytes in {rounds} rounds"
+        );
+        let minute = start.elapsed().as_secs() / 60;
+        let over = start.elapsed() >= time;
+        if over || minute > told {
+            told = minute;
+            println!(
+                "{:>5} s  {rounds} rounds  {} transitions  {} deliveries  {} waits met  {} given up  {} passers-by  \
+                 heap {:+} bytes, at most {} KiB",
+                start.elapsed().as_secs(),
+                totals.transitions.load(Relaxed),
+                totals.deliveries.load(Relaxed),
+                totals.met.load(Relaxed),
+                totals.given_up.load(Relaxed),
+                totals.passers_by.load(Relaxed),
+                drift,
+                MOST.load(Relaxed) / 1024,
+            );
+        }
+        if over {
+            println!("one order, exact counts, no leak");
+            return;
+        }
+    }
+}
