@@ -99,7 +99,7 @@ pub struct Gate {
 struct GateInner {
     open: AtomicBool,
     polls: AtomicUsize,
-    waker: std::sync::Mutex<Option<Waker>>,
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Gate {
