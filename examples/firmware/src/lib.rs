@@ -100,12 +100,8 @@ impl Flag {
     }
 
     pub fn waker(&'static self) -> Waker {
-        const TABLE: RawWakerVTable = RawWakerVTable::new(
-            |flag| RawWaker::new(flag, &TABLE),
-            wake,
-            wake,
-            |_| {},
-        );
+        const TABLE: RawWakerVTable =
+            RawWakerVTable::new(|flag| RawWaker::new(flag, &TABLE), wake, wake, |_| {});
 
         unsafe fn wake(flag: *const ()) {
             // SAFETY: made from a `&'static Flag` below.

@@ -38,7 +38,11 @@ fn main() -> ! {
     let waker = FLAG.waker();
     let mut context = Context::from_waker(&waker);
     assert!(Pin::new(&mut wait).poll(&mut context).is_pending());
-    assert!(Pin::new(&mut watcher.recv()).poll(&mut context).is_pending());
+    assert!(
+        Pin::new(&mut watcher.recv())
+            .poll(&mut context)
+            .is_pending()
+    );
     FLAG.clear();
     fill();
     hprintln!("full_heap: {} bytes left", heap_free());

@@ -74,6 +74,10 @@ fn main() -> ! {
     }
     assert_eq!(LINK.version(), 3 * u64::from(ROUNDS));
     assert_eq!(LINK.watcher_count(), 0);
-    hprintln!("tasks: {} transitions, {} bytes of heap for the state", LINK.version(), heap_used() - before);
+    hprintln!(
+        "tasks: {} transitions, {} bytes of heap for the state",
+        LINK.version(),
+        heap_used() - before
+    );
     pass()
 }
