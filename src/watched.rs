@@ -307,6 +307,9 @@ impl<T> Watched<T> {
 
     /// How many transitions there were so far. [`Transition::seq`](crate::Transition::seq) counts the same way.
     ///
+    /// Read without the lock, where the target can: while another thread commits a transition, this may count it a moment
+    /// before watchers have it.
+    ///
     /// # Examples
     ///
     /// ```
