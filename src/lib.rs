@@ -116,6 +116,8 @@ mod wait;
 mod watcher;
 
 // Beside them.
+#[cfg(doctest)]
+mod compile_fail;
 mod error;
 pub mod guide;
 mod park;
