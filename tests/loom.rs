@@ -3,7 +3,8 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --features loom --test loom`
 //!
 //! Nothing rescues a waiter here: a model that ends has woken everybody by the transition it waited for, not by a close
-//! or a time-out. Models without a bound explore all there is. `MODELS_BOUND=2` bounds every model, for a quick look.
+//! or a time-out. Models without a bound explore all there is. `MODELS_BOUND=2` bounds every model, for a quick look;
+//! `MODELS_UNBOUNDED=1` bounds none, which for some takes hours.
 
 #![cfg(loom)]
 
@@ -20,6 +21,9 @@ fn explore(name: &str, bound: impl Into<Option<usize>>, model: impl Fn() + Send 
     let count = executions.clone();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = bound.into();
+    if std::env::var_os("MODELS_UNBOUNDED").is_some() {
+        builder.preemption_bound = None;
+    }
     if let Ok(most) = std::env::var("MODELS_BOUND") {
         let most = most.parse().expect("a number");
         builder.preemption_bound = Some(

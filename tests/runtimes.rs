@@ -90,6 +90,13 @@ async fn cases(spawn: fn(Job), timer: impl Timer<Sleep: Send> + Copy + Send + 's
         state.wait_for(10).timeout(timer, Duration::MAX).await,
         Ok(10)
     );
+    let mut for_ever = Box::pin(state.wait_for(99).timeout(timer, Duration::MAX));
+    assert!(
+        futures_lite::future::poll_once(&mut for_ever)
+            .await
+            .is_none()
+    );
+    drop(for_ever);
     assert!(watcher.recv().timeout(timer, SHORT).await.is_err());
     assert_eq!(
         state.wait_for(99).until(state.wait_for(10)).await,
@@ -170,4 +177,53 @@ fn a_timer_without_its_runtime_panics_and_leaves_the_state_usable() {
     let wait = state.wait_for(1);
     assert!(state.set(1));
     assert_eq!(wait.wait(), 1);
+}
+
+/// Waits in every way, for what never comes.
+async fn sleep_for_ever(state: Arc<Watched<i32>>) {
+    let mut watcher = state.watch();
+    let mut full = state.watch_bounded(1, Overflow::DropNewest);
+    let both = futures_lite::future::or(async { _ = state.wait_for(-1).await }, async {
+        drop(state.wait_until(|n| *n == -1).await)
+    });
+    let received = async { _ = watcher.wait_for(-1).await };
+    futures_lite::future::or(both, received).await;
+    let _ = full.recv().await;
+}
+
+#[test]
+fn an_executor_that_is_dropped_takes_its_waits_along_and_leaves_the_state_usable() {
+    let nobody = format!("{:?}", Watched::new(0));
+    let state = Arc::new(Watched::new(0));
+    let mut stays = state.watch();
+
+    let smol = smol::Executor::new();
+    let tokio = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let threads = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    smol.spawn(sleep_for_ever(state.clone())).detach();
+    tokio.spawn(sleep_for_ever(state.clone()));
+    threads.spawn(sleep_for_ever(state.clone()));
+    assert!(smol.try_tick());
+    tokio.block_on(tokio::task::yield_now());
+    while state.watcher_count() < 1 + 3 * 2 {
+        thread::yield_now();
+    }
+    state.set(1);
+
+    drop((smol, tokio, threads));
+    assert_eq!(Arc::strong_count(&state), 1, "the tasks are gone");
+    assert_eq!(state.watcher_count(), 1);
+    assert!(state.set(2));
+    assert_eq!(stays.try_recv().unwrap().new, 1);
+    assert_eq!(stays.try_recv().unwrap().new, 2);
+    drop(stays);
+    assert_eq!(
+        format!("{state:?}").replace("version: 2", "version: 0"),
+        nobody
+    );
 }
