@@ -184,7 +184,7 @@ async fn sleep_for_ever(state: Arc<Watched<i32>>) {
     let mut watcher = state.watch();
     let mut full = state.watch_bounded(1, Overflow::DropNewest);
     let both = futures_lite::future::or(async { _ = state.wait_for(-1).await }, async {
-        drop(state.wait_until(|n| *n == -1).await)
+        let _ = state.wait_until(|n| *n == -1).await;
     });
     let received = async { _ = watcher.wait_for(-1).await };
     futures_lite::future::or(both, received).await;
