@@ -91,6 +91,11 @@ class Figures:
         figures = sorted(self.rounds[key])
         return [figures[(len(figures) - 1) * part // 4] for part in (1, 2, 3)]
 
+    def quiet(self, question, row, x, ours, peer):
+        """The ratio of the lower quartiles: what the machine's other work has least disturbed."""
+        own, theirs = (self.quartiles(question, row, x, who)[0] for who in (ours, peer))
+        return own / theirs
+
     def series(self, question, row, who):
         """(x, median) for each x."""
         xs = sorted(x for (q, r, x, w) in self.rounds if (q, r, w) == (question, row, who))
@@ -126,21 +131,22 @@ def number(figure):
 
 
 def fraction(ratio):
-    return f"{ratio:.3f}" if ratio < 0.1 else f"{ratio:.2f}"
+    return f"{ratio:.3f}".rstrip("0").rstrip(".")
 
 
 def goal_rows(figures):
     for goal, what, question, row, x, ours, peers, limit in RATIOS:
         ratio, peer = max((figures.ratio(question, row, x, ours, peer), peer) for peer in peers)
         own, theirs = (figures.median(question, row, x, who) for who in (ours, peer))
-        yield goal, what, f"{own:,.1f}", f"{peer} {theirs:,.1f}", ratio, limit
+        quiet = figures.quiet(question, row, x, ours, peer)
+        yield goal, what, f"{own:,.1f}", f"{peer} {theirs:,.1f}", ratio, quiet, limit
 
 
 def goal_table(figures):
-    lines = ["| | what | ours, ns | peer, ns | ratio | goal | |", "|---|---|---|---|---|---|---|"]
-    for goal, what, own, peer, ratio, limit in goal_rows(figures):
+    lines = ["| | what | ours, ns | peer, ns | ratio | quiet | goal | |", "|---|---|---|---|---|---|---|---|"]
+    for goal, what, own, peer, ratio, quiet, limit in goal_rows(figures):
         verdict = "met" if ratio <= limit else "**not met**"
-        lines.append(f"| {goal} | {what} | {own} | {peer} | {fraction(ratio)} | {fraction(limit)} | {verdict} |")
+        lines.append(f"| {goal} | {what} | {own} | {peer} | {fraction(ratio)} | {fraction(quiet)} | {fraction(limit)} | {verdict} |")
     lines += ["", "| | what | counted | goal | |", "|---|---|---|---|---|"]
     for goal, what, question, row, x, ours, limit in COUNTS:
         own = figures.median(question, row, x, ours)
@@ -365,7 +371,7 @@ def goals_plot(figures):
         strong = tick == 1
         body.append(f'<line x1="{at(tick):.1f}" y1="{top - 14}" x2="{at(tick):.1f}" y2="{height - 40}" stroke="{INK if strong else GRID}"/>')
         body.append(text(at(tick), height - 22, f"{tick:g}", 12, "middle", FAINT))
-    for place, (goal, what, own, peer, ratio, limit) in enumerate(rows):
+    for place, (goal, what, own, peer, ratio, _, limit) in enumerate(rows):
         y, part = top + line * place + 4, ratio / limit
         met = part <= 1
         color = OURS[0] if met else PEERS[0]
