@@ -549,13 +549,17 @@ def main():
     else:
         figures = Figures()
         figures.take(KEPT if chosen.kept else FOUND)
+    if chosen.keep and not chosen.kept:
+        figures.keep(KEPT)
+        # Rounded: the page is made of what is kept.
+        figures = Figures()
+        figures.take(KEPT)
     found = tables(figures)
     print("\n".join(found["goals"]))
     if not chosen.keep:
         return
     if not chosen.kept:
         found["machine"] = machine()
-        figures.keep(KEPT)
     for name, plot in plots(figures).items():
         with open(f"docs/plots/{name}.svg", "w") as file:
             file.write(plot)
