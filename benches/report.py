@@ -146,7 +146,9 @@ def goal_table(figures):
     lines = ["| | what | ours, ns | peer, ns | ratio | quiet | goal | |", "|---|---|---|---|---|---|---|---|"]
     for goal, what, own, peer, ratio, quiet, limit in goal_rows(figures):
         verdict = "met" if ratio <= limit else "**not met**"
-        lines.append(f"| {goal} | {what} | {own} | {peer} | {fraction(ratio)} | {fraction(quiet)} | {fraction(limit)} | {verdict} |")
+        # At the very line three places do not tell.
+        shown = fraction(ratio) if fraction(ratio) != fraction(limit) else f"{ratio:.5f}"
+        lines.append(f"| {goal} | {what} | {own} | {peer} | {shown} | {fraction(quiet)} | {fraction(limit)} | {verdict} |")
     lines += ["", "| | what | counted | goal | |", "|---|---|---|---|---|"]
     for goal, what, question, row, x, ours, limit in COUNTS:
         own = figures.median(question, row, x, ours)
