@@ -331,3 +331,34 @@ fn registering_for_the_present_value_waits_while_the_backlog_is_long() {
     assert!(held_up < 2_000, "{held_up} registered meanwhile");
     drop(slow);
 }
+
+#[test]
+fn a_callback_that_drops_anothers_guard_costs_no_third_its_call() {
+    for (dropping, dropped) in (0..16).map(|pair| (pair / 4, pair % 4)) {
+        let state = Watched::new(0);
+        let (calls, sink) = log();
+        let guards: Arc<Mutex<Vec<Option<Callback>>>> = Arc::default();
+        for name in 0..4 {
+            let (sink, own) = (sink.clone(), guards.clone());
+            let guard = state.on_change(move |_| {
+                sink.lock().unwrap().push(name);
+                if name == dropping {
+                    let guard = own.lock().unwrap()[dropped].take();
+                    drop(guard);
+                }
+            });
+            guards.lock().unwrap().push(Some(guard));
+        }
+        state.set(1);
+        let called: Vec<_> = (0..4)
+            .filter(|name| *name != dropped || *name <= dropping)
+            .collect();
+        assert_eq!(*calls.lock().unwrap(), called, "{dropping} drops {dropped}");
+        state.set(2);
+        let called = called
+            .into_iter()
+            .chain((0..4).filter(|name| *name != dropped));
+        assert!(calls.lock().unwrap().iter().copied().eq(called));
+        guards.lock().unwrap().clear();
+    }
+}

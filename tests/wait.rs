@@ -5,9 +5,10 @@ mod common;
 use common::{Task, leaked, message, panics, pending, poll, ready};
 use onlooker::{Transition, Wait, Watched};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -748,5 +749,29 @@ fn waits_on_many_threads_each_get_their_own_value() {
     }
     for (n, waiter) in (1..=8).zip(waiters) {
         assert_eq!(waiter.join().unwrap(), Ok(n * 100));
+    }
+}
+
+#[test]
+fn waits_that_match_together_are_woken_in_the_order_of_their_calls() {
+    struct Named(usize, Arc<Mutex<Vec<usize>>>);
+
+    impl Wake for Named {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+
+    for many in 1..6 {
+        let state = Watched::new(0);
+        let woken = Arc::default();
+        let mut waits: Vec<_> = (0..many).map(|_| state.wait_for(1)).collect();
+        for (name, wait) in waits.iter_mut().enumerate() {
+            let waker = Waker::from(Arc::new(Named(name, Arc::clone(&woken))));
+            let mut context = Context::from_waker(&waker);
+            assert!(Pin::new(wait).poll(&mut context).is_pending());
+        }
+        state.set(1);
+        assert!(woken.lock().unwrap().iter().copied().eq(0..many));
     }
 }
