@@ -129,6 +129,16 @@ fn many_at_once_leave_little_when_they_go() {
 }
 
 #[test]
+fn waits_that_stay_hold_no_room_for_the_targets_of_those_that_left() {
+    let _alone = alone();
+    let state = Watched::new([0_u64; 16]);
+    let mut waits: Vec<_> = (1..=1_000).map(|n| state.wait_for([n; 16])).collect();
+    let freed = -left_by(|| waits.drain(10..).for_each(drop));
+    let targets = 900 * size_of::<[u64; 16]>();
+    assert!(freed >= targets as isize, "{freed} of {targets}");
+}
+
+#[test]
 fn ten_thousand_polls_keep_one_waker() {
     let _alone = alone();
     let state = Watched::new(0_u64);
