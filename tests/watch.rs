@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Task, pending, poll, ready};
-use futures_lite::{StreamExt, future};
+use futures_lite::{Stream, StreamExt, future};
 use onlooker::{Overflow, TryRecvError, Watched, Watcher};
 use std::task::Poll;
 
@@ -219,4 +219,16 @@ fn watching_a_value_that_is_not_send_stays_on_its_thread() {
     let mut watcher = state.watch();
     state.set(std::rc::Rc::new(1));
     assert_eq!(*watcher.try_recv().unwrap().new, 1);
+}
+
+#[test]
+fn a_stream_has_at_least_what_is_buffered() {
+    let state = Watched::new(0);
+    let mut watcher = state.watch();
+    for buffered in 0..3 {
+        assert_eq!(watcher.size_hint(), (buffered, None));
+        state.replace(1);
+    }
+    watcher.try_recv().unwrap();
+    assert_eq!(watcher.size_hint(), (2, None));
 }
