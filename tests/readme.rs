@@ -85,7 +85,11 @@ async fn what_you_get() -> Result<(), Box<dyn Error>> {
 #[tokio::test]
 #[rustfmt::skip]
 async fn a_drain_handler() {
+    use onlooker::Watched;
     use std::sync::Arc;
+
+    #[derive(Clone, Debug, PartialEq)]
+    enum Link { Up, Closing, Down }
 
     let link = Arc::new(Watched::new(Link::Up));
     let handler = tokio::spawn({
