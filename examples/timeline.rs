@@ -131,15 +131,14 @@ fn one_tick() {
         };
         picture.line([quiet(tick), set, looks, waits, watched]);
     }
-    println!(
-        "\nThe one that looks at the present value never saw `closing`. The wait was decided when it was set."
-    );
+    println!("\nWho looks at the present value never saw `closing`.");
+    println!("The wait was decided at the moment at which it was set.");
 }
 
 /// Bursts of three against readers that take one a tick.
 fn overflow() {
     let picture = Picture::new(
-        "Bursts against readers that take one transition a tick. +n: missed before this one.",
+        "Bursts, and readers that take one transition a tick. +n: missed before it.",
         &[
             ("tick", 4),
             ("set", 8),

@@ -68,12 +68,27 @@
 //! onlooker::Watched::new(0).wait_for(1);
 //! ```
 //!
+//! ```
+//! #![deny(unused_must_use)]
+//! drop(onlooker::Watched::new(0).wait_for(1));
+//! ```
+//!
 //! ```compile_fail
 //! #![deny(unused_must_use)]
 //! onlooker::Watched::new(0).on_change(|_| ());
 //! ```
 //!
+//! ```
+//! #![deny(unused_must_use)]
+//! drop(onlooker::Watched::new(0).on_change(|_| ()));
+//! ```
+//!
 //! ```compile_fail
 //! #![deny(unused_must_use)]
 //! onlooker::Watched::new(0).set_paced(1);
+//! ```
+//!
+//! ```
+//! #![deny(unused_must_use)]
+//! drop(onlooker::Watched::new(0).set_paced(1));
 //! ```

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(2);
@@ -157,12 +157,13 @@ fn a_hot_watcher_loop_on_tokio_lets_a_timer_fire() {
         });
         let state = Watched::new(0_u64);
         let mut watcher = state.watch_bounded(16, Overflow::DropOldest);
-        let mut n = 0;
+        let (mut n, start) = (0, Instant::now());
         // Always ready, as far as the watcher goes: ends only when the timer of this very thread has fired.
         while !fired.get() {
             n += 1;
             state.set(n);
             assert_eq!(watcher.recv().await.unwrap().new, n);
+            assert!(start.elapsed() < LONG, "the timer starves");
         }
     });
 }
