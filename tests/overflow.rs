@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::panics;
+use common::{panics, pending};
 use onlooker::{Overflow, TryRecvError, Watched, Watcher};
+use std::sync::Arc;
 
 /// Receives all there is; checks the chain; says what came and how many were missed on the way.
 fn drain(watcher: &mut Watcher<u64>) -> (Vec<u64>, u64) {
@@ -143,4 +144,26 @@ fn a_slow_watcher_costs_its_neighbour_nothing() {
         assert_eq!(fast.try_recv().unwrap().new, n);
     }
     assert_eq!((slow.missed(), fast.missed()), (99, 0));
+}
+
+#[test]
+fn what_a_full_buffer_gives_up_is_gone_when_the_setter_returns() {
+    let values: Vec<Arc<u32>> = (0..6).map(Arc::new).collect();
+    let held = |n: usize| Arc::strong_count(&values[n]) - 1;
+    for asleep in [false, true] {
+        let state = Watched::new(values[0].clone());
+        let full = state.watch_bounded(1, Overflow::DropOldest);
+        let mut other = state.watch();
+        drop(state.replace(values[1].clone()));
+        drop(other.try_recv());
+        // Somebody to be woken by the same set.
+        let mut recv = other.recv();
+        assert!(!asleep || pending(&mut recv));
+        drop(state.replace(values[2].clone()));
+        // One watcher has seen it last, the full one has given it up.
+        assert_eq!(held(1), 1, "asleep: {asleep}");
+        assert_eq!(full.missed(), 1);
+        drop(recv);
+    }
+    assert!((0..6).all(|n| held(n) == 0));
 }

@@ -775,3 +775,20 @@ fn waits_that_match_together_are_woken_in_the_order_of_their_calls() {
         assert!(woken.lock().unwrap().iter().copied().eq(0..many));
     }
 }
+
+#[test]
+fn predicates_that_joined_before_and_during_a_delivery_both_see_what_comes_after() {
+    static LATER: Mutex<Option<Wait<'static, u32>>> = Mutex::new(None);
+    let state = leaked(0);
+    let mut first = state.wait_until(move |value| {
+        if *value == 1 {
+            *LATER.lock().unwrap() = Some(state.wait_until(|value| *value == 2));
+        }
+        *value == 2
+    });
+    assert!(state.set(1));
+    assert!(state.set(2));
+    assert_eq!(poll(&mut first), Poll::Ready(2));
+    let mut later = LATER.lock().unwrap().take().unwrap();
+    assert_eq!(poll(&mut later), Poll::Ready(2));
+}
