@@ -304,6 +304,9 @@ pub mod threads {}
 ///   a watcher excepted).
 /// * Predicates and callbacks run where the setter runs, so an interrupt handler that sets runs them too, unless it
 ///   interrupted a delivery: then that does it.
+/// * With the feature `critical-section` no setter waits while predicates and callbacks lag behind, since an interrupt
+///   cannot wait: what is on its way to them is bounded by the pace of the setters alone. Watchers and value waits have no
+///   such queue.
 /// * Without std no panic can be caught: a panic in a predicate or callback is the program's.
 pub mod firmware {}
 
