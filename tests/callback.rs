@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::leaked;
+use common::{leaked, pending};
 use onlooker::{Callback, Watched};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
@@ -361,4 +361,33 @@ fn a_callback_that_drops_anothers_guard_costs_no_third_its_call() {
         assert!(calls.lock().unwrap().iter().copied().eq(called));
         guards.lock().unwrap().clear();
     }
+}
+
+#[test]
+fn a_paced_setter_waits_while_the_backlog_is_long() {
+    let state = Arc::new(Watched::new(0));
+    let (release, blocked) = mpsc::channel::<()>();
+    let (entered, inside) = mpsc::channel();
+    let slow = state.on_change(move |_| {
+        let _ = entered.send(());
+        let _ = blocked.recv();
+    });
+    let setter = thread::spawn({
+        let state = state.clone();
+        move || state.set(1)
+    });
+    inside.recv().unwrap();
+    let mut held_up = None;
+    for value in 2..5_000 {
+        let mut set = state.set_paced(value);
+        if pending(&mut set) {
+            held_up = Some(set);
+            break;
+        }
+    }
+    let set = held_up.expect("thousands of transitions wait for one callback");
+    drop(release);
+    assert!(futures_lite::future::block_on(set));
+    assert!(setter.join().unwrap());
+    drop(slow);
 }
