@@ -1,6 +1,6 @@
-//! The only file that knows what it runs on: std, a critical section, or loom.
+//! The only place that knows what it runs on: std, a critical section, or loom.
 //!
-//! Each back-end offers the same names. [`Lock`] is `with(|state| …)` and not a guard, because a critical
+//! Each back-end, a file, offers the same names. [`Lock`] is `with(|state| …)` and not a guard, because a critical
 //! section cannot be one.
 //!
 //! **Re-entry.** Code of the user that runs under the lock (`PartialEq`, `Clone`, the closures of the atomic
@@ -91,146 +91,16 @@ pub(crate) fn ring<R>(operation: impl FnOnce() -> R) -> R {
 }
 
 #[cfg(all(not(feature = "critical-section"), not(loom)))]
-mod backend {
-    use core::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
-
-    pub(crate) struct Lock<S> {
-        mutex: Mutex<S>,
-        /// The thread inside, or 0.
-        holder: AtomicUsize,
-    }
-
-    impl<S> Lock<S> {
-        pub(crate) const fn new(state: S) -> Self {
-            Self {
-                mutex: Mutex::new(state),
-                holder: AtomicUsize::new(0),
-            }
-        }
-
-        /// Runs `f` alone; `None` if this very thread is inside already. A panic in `f` leaves the lock usable:
-        /// whoever writes under it keeps the state whole at every step.
-        #[inline]
-        pub(crate) fn enter<R>(&self, f: impl FnOnce(&mut S) -> R) -> Option<R> {
-            let mut guard = match self.mutex.try_lock() {
-                Ok(guard) => guard,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => self.contended()?,
-            };
-            // Relaxed: a thread that finds its own name here wrote it itself.
-            self.holder.store(name(), Ordering::Relaxed);
-            let _left = Left(&self.holder);
-            Some(f(&mut guard))
-        }
-
-        /// Whether this very thread is inside.
-        #[inline]
-        pub(crate) fn is_held_here(&self) -> bool {
-            self.holder.load(Ordering::Relaxed) == name()
-        }
-
-        #[cold]
-        fn contended(&self) -> Option<MutexGuard<'_, S>> {
-            if self.is_held_here() {
-                return None;
-            }
-            Some(match self.mutex.lock() {
-                Ok(guard) => guard,
-                Err(poisoned) => poisoned.into_inner(),
-            })
-        }
-    }
-
-    struct Left<'a>(&'a AtomicUsize);
-
-    impl Drop for Left<'_> {
-        #[inline]
-        fn drop(&mut self) {
-            self.0.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// A number no other running thread has.
-    #[inline]
-    fn name() -> usize {
-        std::thread_local!(static HERE: u8 = const { 0 });
-        HERE.with(|here| core::ptr::from_ref(here).addr())
-    }
-
-    /// Set at most once, read without a lock.
-    pub(crate) struct Once<V>(OnceLock<V>);
-
-    /// What a [`Once`] gives: here a reference, where it sits behind a lock a clone.
-    pub(crate) type Held<'a, V> = &'a V;
-
-    impl<V: Clone> Once<V> {
-        pub(crate) const fn new() -> Self {
-            Self(OnceLock::new())
-        }
-
-        #[inline]
-        pub(crate) fn get(&self) -> Option<Held<'_, V>> {
-            self.0.get()
-        }
-
-        pub(crate) fn set(&self, value: V) {
-            let _ = self.0.set(value);
-        }
-    }
-
-    pub(crate) use super::atomics::{Counter, Version};
-}
+#[path = "sync/threads.rs"]
+mod backend;
 
 #[cfg(all(feature = "critical-section", not(loom)))]
-mod backend {
-    use core::cell::{OnceCell, RefCell};
-    use critical_section::Mutex;
+#[path = "sync/masked.rs"]
+mod backend;
 
-    pub(crate) struct Lock<S>(Mutex<RefCell<S>>);
-
-    impl<S> Lock<S> {
-        pub(crate) const fn new(state: S) -> Self {
-            Self(Mutex::new(RefCell::new(state)))
-        }
-
-        /// Runs `f` alone, with interrupts masked; `None` if this very context is inside already.
-        #[inline]
-        pub(crate) fn enter<R>(&self, f: impl FnOnce(&mut S) -> R) -> Option<R> {
-            critical_section::with(|cs| {
-                let mut state = self.0.borrow(cs).try_borrow_mut().ok()?;
-                Some(f(&mut state))
-            })
-        }
-
-        /// Whether this very context is inside.
-        pub(crate) fn is_held_here(&self) -> bool {
-            critical_section::with(|cs| self.0.borrow(cs).try_borrow_mut().is_err())
-        }
-    }
-
-    pub(crate) struct Once<V>(Mutex<OnceCell<V>>);
-
-    pub(crate) type Held<'a, V> = V;
-
-    impl<V: Clone> Once<V> {
-        pub(crate) const fn new() -> Self {
-            Self(Mutex::new(OnceCell::new()))
-        }
-
-        pub(crate) fn get(&self) -> Option<Held<'_, V>> {
-            critical_section::with(|cs| self.0.borrow(cs).get().cloned())
-        }
-
-        pub(crate) fn set(&self, value: V) {
-            critical_section::with(|cs| {
-                let _ = self.0.borrow(cs).set(value);
-            });
-        }
-    }
-
-    pub(crate) use super::atomics::{Counter, Version};
-}
+#[cfg(loom)]
+#[path = "sync/explored.rs"]
+mod backend;
 
 #[cfg(not(loom))]
 mod atomics {
@@ -292,109 +162,6 @@ mod atomics {
         }
 
         pub(crate) fn publish(&self, _: u64) {}
-    }
-}
-
-#[cfg(loom)]
-mod backend {
-    use core::sync::atomic as plain;
-    use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-    use loom::sync::{Mutex, MutexGuard};
-
-    pub(crate) struct Lock<S> {
-        mutex: Mutex<S>,
-        /// Not loom's: only the thread that wrote it acts on what it reads.
-        holder: plain::AtomicUsize,
-    }
-
-    impl<S> Lock<S> {
-        pub(crate) fn new(state: S) -> Self {
-            Self {
-                mutex: Mutex::new(state),
-                holder: plain::AtomicUsize::new(0),
-            }
-        }
-
-        pub(crate) fn enter<R>(&self, f: impl FnOnce(&mut S) -> R) -> Option<R> {
-            if self.is_held_here() {
-                return None;
-            }
-            let mut guard: MutexGuard<'_, S> = match self.mutex.lock() {
-                Ok(guard) => guard,
-                Err(poisoned) => poisoned.into_inner(),
-            };
-            self.holder.store(name(), Ordering::Relaxed);
-            let _left = Left(&self.holder);
-            Some(f(&mut guard))
-        }
-
-        pub(crate) fn is_held_here(&self) -> bool {
-            self.holder.load(Ordering::Relaxed) == name()
-        }
-    }
-
-    struct Left<'a>(&'a plain::AtomicUsize);
-
-    impl Drop for Left<'_> {
-        fn drop(&mut self) {
-            self.0.store(0, Ordering::Relaxed);
-        }
-    }
-
-    fn name() -> usize {
-        static NEXT: plain::AtomicUsize = plain::AtomicUsize::new(1);
-        loom::thread_local!(static NAME: usize = NEXT.fetch_add(1, Ordering::Relaxed));
-        NAME.with(|name| *name)
-    }
-
-    pub(crate) struct Once<V>(Mutex<Option<V>>);
-
-    pub(crate) type Held<'a, V> = V;
-
-    impl<V: Clone> Once<V> {
-        pub(crate) fn new() -> Self {
-            Self(Mutex::new(None))
-        }
-
-        pub(crate) fn get(&self) -> Option<Held<'_, V>> {
-            self.0.lock().unwrap().clone()
-        }
-
-        pub(crate) fn set(&self, value: V) {
-            *self.0.lock().unwrap() = Some(value);
-        }
-    }
-
-    pub(crate) struct Counter(AtomicUsize);
-
-    impl Counter {
-        pub(crate) fn new() -> Self {
-            Self(AtomicUsize::new(0))
-        }
-
-        pub(crate) fn load(&self) -> usize {
-            self.0.load(Ordering::Acquire)
-        }
-
-        pub(crate) fn store(&self, count: usize) {
-            self.0.store(count, Ordering::Release);
-        }
-    }
-
-    pub(crate) struct Version(AtomicU64);
-
-    impl Version {
-        pub(crate) fn new() -> Self {
-            Self(AtomicU64::new(0))
-        }
-
-        pub(crate) fn peek(&self) -> Option<u64> {
-            Some(self.0.load(Ordering::Acquire))
-        }
-
-        pub(crate) fn publish(&self, version: u64) {
-            self.0.store(version, Ordering::Release);
-        }
     }
 }
 

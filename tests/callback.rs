@@ -193,6 +193,50 @@ fn one_registered_inside_another_sees_what_comes_after() {
 }
 
 #[test]
+fn one_registered_inside_another_is_not_called_for_what_was_set_before() {
+    let state = leaked(0);
+    let (calls, sink) = log();
+    let mut inside = Some(sink);
+    let callback = state.on_change(move |_| {
+        if let Some(sink) = inside.take() {
+            state.set(2);
+            let inner = state.on_change(move |change| sink.lock().unwrap().push(change.new));
+            inner.detach();
+        }
+    });
+    state.set(1);
+    assert_eq!(*calls.lock().unwrap(), []);
+    state.set(3);
+    assert_eq!(*calls.lock().unwrap(), [3]);
+    drop(callback);
+}
+
+/// Equal when it is asked under the lock; the next time that is asked it panics, and so on in turn.
+#[derive(Clone)]
+struct Fickle(Arc<AtomicUsize>);
+
+impl PartialEq for Fickle {
+    fn eq(&self, _: &Self) -> bool {
+        assert!(self.0.fetch_add(1, SeqCst) % 2 == 0, "asked twice");
+        true
+    }
+}
+
+#[test]
+fn a_comparison_that_panics_for_the_present_value_costs_on_value_that_call_alone() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let state = Watched::new(Fickle(asked.clone()));
+    let (calls, sink) = log();
+    let callback = state.on_value(Fickle(asked.clone()), move |_| {
+        sink.lock().unwrap().push(())
+    });
+    assert_eq!((asked.load(SeqCst), calls.lock().unwrap().len()), (2, 0));
+    state.replace(Fickle(asked.clone()));
+    assert_eq!((asked.load(SeqCst), calls.lock().unwrap().len()), (3, 1));
+    drop(callback);
+}
+
+#[test]
 fn a_panicking_callback_stays_and_harms_nobody() {
     let state = Watched::new(0);
     let mut watcher = state.watch();

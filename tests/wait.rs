@@ -417,6 +417,25 @@ fn a_predicate_runs_without_the_lock() {
 }
 
 #[test]
+fn a_predicate_that_sets_at_its_first_look_is_shown_what_it_set() {
+    let state = leaked(0);
+    let seen: Arc<Mutex<Vec<u32>>> = Arc::default();
+    let inside = seen.clone();
+    let mut wait = state.wait_until(move |value| {
+        inside.lock().unwrap().push(*value);
+        if *value == 0 {
+            state.set(1);
+        }
+        *value == 2
+    });
+    assert!(pending(&mut wait));
+    assert_eq!(*seen.lock().unwrap(), [0, 1]);
+    state.set(2);
+    assert_eq!(ready(wait), 2);
+    assert_eq!(*seen.lock().unwrap(), [0, 1, 2]);
+}
+
+#[test]
 fn a_predicate_that_panics_at_the_call_ends_its_own_wait_with_that_panic() {
     type Make = fn(&'static Watched<u32>) -> Wait<'static, u32>;
     let makes: [Make; 2] = [

@@ -1,0 +1,101 @@
+//! Models: loom's locks and atomics.
+
+use core::sync::atomic as plain;
+use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use loom::sync::{Mutex, MutexGuard};
+
+pub(crate) struct Lock<S> {
+    mutex: Mutex<S>,
+    /// Not loom's: only the thread that wrote it acts on what it reads.
+    holder: plain::AtomicUsize,
+}
+
+impl<S> Lock<S> {
+    pub(crate) fn new(state: S) -> Self {
+        Self {
+            mutex: Mutex::new(state),
+            holder: plain::AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn enter<R>(&self, f: impl FnOnce(&mut S) -> R) -> Option<R> {
+        if self.is_held_here() {
+            return None;
+        }
+        let mut guard: MutexGuard<'_, S> = match self.mutex.lock() {
+            Ok(guard) => guard,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        self.holder.store(name(), Ordering::Relaxed);
+        let _left = Left(&self.holder);
+        Some(f(&mut guard))
+    }
+
+    pub(crate) fn is_held_here(&self) -> bool {
+        self.holder.load(Ordering::Relaxed) == name()
+    }
+}
+
+struct Left<'a>(&'a plain::AtomicUsize);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+fn name() -> usize {
+    static NEXT: plain::AtomicUsize = plain::AtomicUsize::new(1);
+    loom::thread_local!(static NAME: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    NAME.with(|name| *name)
+}
+
+pub(crate) struct Once<V>(Mutex<Option<V>>);
+
+pub(crate) type Held<'a, V> = V;
+
+impl<V: Clone> Once<V> {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    pub(crate) fn get(&self) -> Option<Held<'_, V>> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn set(&self, value: V) {
+        *self.0.lock().unwrap() = Some(value);
+    }
+}
+
+pub(crate) struct Counter(AtomicUsize);
+
+impl Counter {
+    pub(crate) fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    pub(crate) fn load(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn store(&self, count: usize) {
+        self.0.store(count, Ordering::Release);
+    }
+}
+
+pub(crate) struct Version(AtomicU64);
+
+impl Version {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub(crate) fn peek(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn publish(&self, version: u64) {
+        self.0.store(version, Ordering::Release);
+    }
+}
