@@ -14,10 +14,10 @@
 
 use crate::observers::{Debt, Follow, Observers, Place};
 use crate::park::block_on;
-use crate::ring::Bell;
 use crate::sync::{Arc, Counter, Held, Lock, Once, Version, const_fn, resume};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use event_listener::Event;
 
 /// The value, how often it changed, and who observes.
 pub(crate) struct State<T> {
@@ -103,7 +103,7 @@ pub(crate) struct Shared<T> {
     /// How many paced setters wait for room.
     pub(crate) pacing: Counter,
     /// Announces that the backlog has shrunk.
-    pub(crate) relief: Arc<Bell>,
+    pub(crate) relief: Event,
     /// Places whose guards were dropped under the lock, by the thread inside.
     pub(crate) late: Lock<Vec<Place>>,
     /// Whether there are such.
@@ -187,7 +187,7 @@ impl<T> Cell<T> {
                     }),
                     departures: Counter::new(),
                     pacing: Counter::new(),
-                    relief: Arc::new(Bell::new()),
+                    relief: Event::new(),
                     late: Lock::new(Vec::new()),
                     latecomers: Counter::new(),
                 }));
@@ -283,7 +283,7 @@ impl<T> Cell<T> {
     #[cold]
     pub(crate) fn wait_for_relief(&self) {
         let shared = self.shared();
-        let listener = shared.relief.event.listen();
+        let listener = shared.relief.listen();
         let crowded = shared.lock.with(|state| state.observers().join_crowd());
         if crowded {
             block_on(listener);

@@ -300,8 +300,7 @@ pub mod threads {}
 ///   there are more at once than ever before, pushes to an *unbounded* watcher. With bounded watchers and value waits in
 ///   place, `set` allocates nothing.
 /// * Interrupts are masked while a transition is pushed to the watchers and compared with the value waits, so latency
-///   grows with their number. Wakers, predicates and callbacks run with interrupts enabled (event-listener's own waking of
-///   a watcher excepted).
+///   grows with their number. Wakers, predicates and callbacks run with interrupts enabled.
 /// * Predicates and callbacks run where the setter runs, so an interrupt handler that sets runs them too, unless it
 ///   interrupted a delivery: then that does it.
 /// * With the feature `critical-section` no setter waits while predicates and callbacks lag behind, since an interrupt

@@ -35,6 +35,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::Waker;
+use event_listener::Event;
 
 /// How long the backlog may grow before setters wait for it. Short in models, so that they see it.
 const CROWDED: usize = if cfg!(loom) { 2 } else { 1024 };
@@ -327,9 +328,9 @@ impl Relief {
         self.crowd || self.paced.is_some()
     }
 
-    fn give(self, relief: &Bell) {
+    fn give(self, relief: &Event) {
         if self.crowd {
-            relief.ring();
+            relief.notify(usize::MAX);
         }
         if let Some(waker) = self.paced {
             waker.wake();
@@ -519,7 +520,7 @@ impl<T> Observers<T> {
         self.seats.rewind();
         while let Some((_, seat)) = self.seats.advance() {
             seat.ring.close();
-            bells.push(seat.bell.clone());
+            bells.extend(seat.asleep.take());
         }
         End {
             bells,

@@ -1,7 +1,7 @@
 //! A watcher's buffer, its place among the observers, and the bell that wakes it.
 
 use crate::roll::Roll;
-use crate::sync::{Arc, Panic, catch, ring};
+use crate::sync::{Arc, Lock, Panic, catch, ring};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use concurrent_queue::{ConcurrentQueue, PopError, PushError};
@@ -88,25 +88,35 @@ impl<T> Ring<T> {
     }
 }
 
-/// Wakes one sleeper: a watcher, or the setters that wait for the backlog.
+/// Wakes a watcher that sleeps.
+///
+/// The event knows whether somebody listens; the waker is kept, woken and dropped by our own hand. event-listener
+/// would do all that under its own lock, where a waker that sets the same state deadlocks and one that panics
+/// leaves its list miscounted.
 pub(crate) struct Bell {
     pub(crate) event: Event,
+    sleeper: Lock<Option<Waker>>,
 }
 
 impl Bell {
-    crate::sync::const_fn! {
-        pub(crate) const fn new() -> Self {
-            Self { event: Event::new() }
+    pub(crate) fn new() -> Self {
+        Self {
+            event: Event::new(),
+            sleeper: Lock::new(None),
         }
     }
 
     pub(crate) fn ring(&self) {
-        self.event.notify(usize::MAX);
+        if self.event.notify(1) > 0 {
+            if let Some(waker) = self.put(None) {
+                waker.wake();
+            }
+        }
     }
 
-    /// Whether the sleeper was woken and has not lain down again: its waker is used up.
-    pub(crate) fn has_rung(&self) -> bool {
-        self.event.is_notified()
+    /// Leaves the waker of who lies down, or of nobody. What was there is for the caller to drop.
+    pub(crate) fn put(&self, sleeper: Option<Waker>) -> Option<Waker> {
+        self.sleeper.with(|kept| core::mem::replace(kept, sleeper))
     }
 }
 
@@ -128,13 +138,12 @@ impl Wake {
 /// A watcher's place among the observers. All of it is touched under the lock only.
 pub(crate) struct Seat<T> {
     pub(crate) ring: Arc<Ring<T>>,
-    pub(crate) bell: Arc<Bell>,
     /// `None`: unbounded.
     pub(crate) overflow: Option<Overflow>,
     /// Transitions its overflow policy, or a panic of `T`'s `Clone`, kept from it.
     pub(crate) missed: u64,
     /// It sleeps, or is about to: it found its ring empty under this same lock.
-    pub(crate) parked: bool,
+    pub(crate) asleep: Option<Arc<Bell>>,
 }
 
 impl<T> Seat<T> {
@@ -210,9 +219,10 @@ impl<T: Clone> Seat<T> {
                 }
             }
         }
-        if self.parked && !cfg!(fault = "push_without_wake") {
-            self.parked = false;
-            out.woken.push_back(Wake::Bell(self.bell.clone()));
+        if let Some(bell) = self.asleep.take() {
+            if !cfg!(fault = "push_without_wake") {
+                out.woken.push_back(Wake::Bell(bell));
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::cell::Cell;
 use crate::observers::Observers;
 use crate::paced::SetPaced;
 use crate::reader::Reader;
-use crate::ring::{Bell, Overflow, Ring, Seat, feed};
+use crate::ring::{Overflow, Ring, Seat, feed};
 use crate::sync::{Arc, const_fn};
 use crate::watcher::Watcher;
 use core::fmt;
@@ -417,13 +417,11 @@ impl<T> Watched<T> {
     {
         let shared = self.cell.shared().clone();
         let ring = Arc::new(Ring::new(bound.map(|(capacity, _)| capacity)));
-        let bell = Arc::new(Bell::new());
         let seat = Seat {
             ring: ring.clone(),
-            bell: bell.clone(),
             overflow: bound.map(|(_, overflow)| overflow),
             missed: 0,
-            parked: false,
+            asleep: None,
         };
         let (key, seen, seq) = shared.with(|state| {
             let (seen, seq) = (state.value().clone(), state.seq);
@@ -433,7 +431,7 @@ impl<T> Watched<T> {
             observers.reserve();
             (key, seen, seq)
         });
-        Watcher::new(shared, ring, bell, key, seen, seq)
+        Watcher::new(shared, ring, key, seen, seq)
     }
 }
 

@@ -41,9 +41,6 @@ const BUDGET: u32 = 512;
 /// * **It shares its thread**: polled by a task, it returns `Pending` and wakes itself after 512 transitions in a row,
 ///   so a loop over a hot watcher starves no timer.
 ///
-/// The waker of its futures must not set that very state from its own `clone` or `drop`: event-listener, which keeps
-/// it, does both under a lock of its own.
-///
 /// # Examples
 ///
 /// ```
@@ -66,15 +63,15 @@ const BUDGET: u32 = 512;
 pub struct Watcher<T> {
     shared: Arc<Shared<T>>,
     ring: Arc<Ring<T>>,
-    bell: Arc<Bell>,
     key: Key,
     seen: T,
     seen_seq: u64,
     bounded: bool,
     /// Transitions that a panic of `T::clone` kept from being handed out.
     lost: u64,
-    sleep: Option<Sleep>,
-    /// The sleep may hold the waker of a future that is gone.
+    /// Made when it first lies down.
+    bed: Option<Bed>,
+    /// The bell may have the waker of a future that is gone.
     armed: bool,
     /// Transitions handed out since the last `Pending`.
     spent: u32,
@@ -82,24 +79,31 @@ pub struct Watcher<T> {
 
 impl<T> Unpin for Watcher<T> {}
 
-/// Listens for ever: each poll leaves a listener in place with the waker of that poll. Allocated once a watcher, so
-/// that falling asleep allocates nothing.
-type Sleep = Pin<Box<dyn Future<Output = Infallible> + Send>>;
+/// Where a watcher sleeps. Allocated once, so that falling asleep allocates nothing.
+struct Bed {
+    bell: Arc<Bell>,
+    /// Listens for ever: each poll leaves a listener in place.
+    sleep: Pin<Box<dyn Future<Output = Infallible> + Send>>,
+}
 
-fn sleep(bell: Arc<Bell>) -> Sleep {
-    Box::pin(async move {
-        loop {
-            listener!(bell.event => listener);
-            listener.await;
-        }
-    })
+impl Bed {
+    fn new() -> Self {
+        let bell = Arc::new(Bell::new());
+        let rung = bell.clone();
+        let sleep = Box::pin(async move {
+            loop {
+                listener!(rung.event => listener);
+                listener.await;
+            }
+        });
+        Self { bell, sleep }
+    }
 }
 
 impl<T> Watcher<T> {
     pub(crate) fn new(
         shared: Arc<Shared<T>>,
         ring: Arc<Ring<T>>,
-        bell: Arc<Bell>,
         key: Key,
         seen: T,
         seen_seq: u64,
@@ -108,13 +112,12 @@ impl<T> Watcher<T> {
         Self {
             shared,
             ring,
-            bell,
             key,
             seen,
             seen_seq,
             bounded,
             lost: 0,
-            sleep: None,
+            bed: None,
             armed: false,
             spent: 0,
         }
@@ -219,7 +222,7 @@ impl<T> Watcher<T> {
             let look = !cfg!(fault = "park_without_look");
             let awake = state.is_closed() || (look && !self.ring.is_empty());
             if let (false, Some(seat)) = (awake, state.observers().seats.get(self.key)) {
-                seat.parked = true;
+                seat.asleep = self.bed.as_ref().map(|bed| bed.bell.clone());
             }
             !awake
         })
@@ -402,19 +405,20 @@ impl<T: Clone> Watcher<T> {
 
 impl<T> Watcher<T> {
     fn listen(&mut self, context: &mut Context<'_>) {
-        let sleep = self.sleep.get_or_insert_with(|| sleep(self.bell.clone()));
+        let waker = context.waker().clone();
+        let bed = self.bed.get_or_insert_with(Bed::new);
         self.armed = true;
-        match sleep.as_mut().poll(context) {
-            Poll::Pending => {}
-        }
+        let _replaced = bed.bell.put(Some(waker));
+        let Poll::Pending = bed
+            .sleep
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
     }
 
     /// A future of this watcher is gone: its waker goes too.
     fn forget_waker(&mut self) {
-        if core::mem::take(&mut self.armed) && !self.bell.has_rung() && !cfg!(fault = "waker_kept")
-        {
-            self.listen(&mut Context::from_waker(Waker::noop()));
-            self.armed = false;
+        if core::mem::take(&mut self.armed) && !cfg!(fault = "waker_kept") {
+            let _waker = self.bed.as_ref().and_then(|bed| bed.bell.put(None));
         }
     }
 }

@@ -462,13 +462,14 @@ fn every_history_is_explained_by_one_order_of_its_calls() {
             overlapped += usize::from(overlaps(&history));
             calls += history.iter().map(Vec::len).sum::<usize>();
         }
-        if checked >= many {
+        // On a busy machine threads may run one after the other for long.
+        if checked >= many && (overlapped * 100 > many || checked >= 20 * many) {
             break;
         }
     }
     println!("{checked} histories, {calls} calls; in {overlapped} of them calls overlapped");
     assert!(
-        overlapped * 100 > checked,
+        overlapped * 100 > many,
         "hardly any were concurrent: {overlapped}"
     );
 }

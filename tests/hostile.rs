@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{leaked, message, panics, pending};
+use common::{leaked, message, panics, pending, ready};
 use onlooker::{Callback, Overflow, SetPaced, Transition, Wait, Watched, Watcher};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -535,7 +535,109 @@ fn a_waker_that_panics_leaves_nobody_asleep() {
 }
 
 #[test]
-fn the_drop_and_the_clone_of_a_waits_waker_may_set() {
+fn a_waker_that_panics_at_the_end_is_heard_and_leaves_nobody_asleep() {
+    for unwinding in [false, true] {
+        let state = Watched::new(0);
+        let (woken, count) = counter();
+        let good = waker(move || {
+            count.fetch_add(1, SeqCst);
+        });
+        let bad = waker(|| panic!("waker"));
+        let mut watchers = [state.watch(), state.watch(), state.watch()];
+        let mut receives: Vec<_> = watchers.iter_mut().map(|watcher| watcher.recv()).collect();
+        for (receive, waker) in receives.iter_mut().zip([&bad, &good, &good]) {
+            assert!(poll_with(receive, waker).is_pending());
+        }
+        let said = panics(|| {
+            let _ends_here = state;
+            assert!(!unwinding, "another");
+        });
+        assert_eq!(said, if unwinding { "another" } else { "waker" });
+        assert_eq!(woken.load(SeqCst), 2);
+        assert!(receives.into_iter().all(|receive| ready(receive).is_err()));
+    }
+}
+
+#[test]
+fn a_watcher_whose_waker_panicked_is_woken_the_next_time() {
+    let state = leaked(0);
+    let bad = waker(|| panic!("waker"));
+    let mut watcher = state.watch();
+    for round in 0..3 {
+        let mut receive = watcher.recv();
+        assert!(poll_with(&mut receive, &bad).is_pending());
+        assert_eq!(panics(|| state.set(10 * round + 1)), "waker");
+        assert_eq!(ready(receive).unwrap().new, 10 * round + 1);
+
+        let (woken, count) = counter();
+        let good = waker(move || {
+            count.fetch_add(1, SeqCst);
+        });
+        let mut receive = watcher.recv();
+        assert!(poll_with(&mut receive, &good).is_pending());
+        state.set(10 * round + 2);
+        assert_eq!(woken.load(SeqCst), 1);
+        assert_eq!(ready(receive).unwrap().new, 10 * round + 2);
+    }
+}
+
+#[test]
+fn a_waker_whose_clone_panics_spoils_that_poll_alone() {
+    use std::task::{RawWaker, RawWakerVTable};
+    fn clone(_: *const ()) -> RawWaker {
+        panic!("clone of a waker")
+    }
+    static TABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| (), |_| (), |_| ());
+    // SAFETY: the functions of the table use no data and are thread safe.
+    let bad = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) };
+
+    fn try_it<F: Future + Unpin>(
+        mut future: F,
+        bad: &Waker,
+        go_on: impl FnOnce() -> bool,
+    ) -> F::Output {
+        assert_eq!(
+            panics(|| poll_with(&mut future, bad).is_ready()),
+            "clone of a waker"
+        );
+        let (woken, count) = counter();
+        let good = waker(move || {
+            count.fetch_add(1, SeqCst);
+        });
+        assert!(poll_with(&mut future, &good).is_pending());
+        assert_eq!(
+            panics(|| poll_with(&mut future, bad).is_ready()),
+            "clone of a waker"
+        );
+        assert!(go_on());
+        assert_eq!(woken.load(SeqCst), 1);
+        ready(future)
+    }
+
+    let state = leaked(0);
+    let mut watcher = state.watch();
+    assert_eq!(
+        try_it(watcher.recv(), &bad, || state.set(1)).unwrap().new,
+        1
+    );
+    assert_eq!(try_it(watcher.wait_for(2), &bad, || state.set(2)), Ok(2));
+    assert_eq!(try_it(state.wait_for(3), &bad, || state.set(3)), 3);
+    assert_eq!(
+        try_it(state.wait_until(|n| *n == 4), &bad, || state.set(4)),
+        4
+    );
+    assert_eq!(
+        try_it(state.wait_for_change(), &bad, || state.set(5)).new,
+        5
+    );
+    let mut full = state.watch_bounded(1, Overflow::DropNewest);
+    state.set(6);
+    assert!(try_it(state.set_paced(7), &bad, || full.try_recv().is_ok()));
+    assert_eq!(full.try_recv().unwrap().new, 7);
+}
+
+#[test]
+fn the_drop_and_the_clone_of_a_waker_may_set() {
     struct Sets(&'static Watched<u32>, u32);
 
     impl Drop for Sets {
@@ -562,6 +664,21 @@ fn the_drop_and_the_clone_of_a_waits_waker_may_set() {
     drop(wait);
     assert_eq!(state.get(), 1);
 
+    // The same of a watcher's future, which receives what the drop set; and when the future goes.
+    let mut watcher = state.watch();
+    let mut receive = watcher.recv();
+    let third = Waker::from(Arc::new(Sets(state, 2)));
+    assert!(poll_with(&mut receive, &third).is_pending());
+    drop(third);
+    assert_eq!(ready(&mut receive).unwrap().new, 2);
+    drop(receive);
+    let mut receive = watcher.recv();
+    let fourth = Waker::from(Arc::new(Sets(state, 3)));
+    assert!(poll_with(&mut receive, &fourth).is_pending());
+    drop(fourth);
+    drop(receive);
+    assert_eq!(watcher.try_recv().unwrap().new, 3);
+
     // A waker that sets when it is cloned.
     use std::task::{RawWaker, RawWakerVTable};
     static CLONES: Watched<u32> = Watched::new(0);
@@ -579,7 +696,11 @@ fn the_drop_and_the_clone_of_a_waits_waker_may_set() {
     assert!(poll_with(&mut wait, &waker).is_pending());
     assert!(poll_with(&mut judged, &waker).is_pending());
     assert!(poll_with(&mut paced, &waker).is_pending());
-    assert!(CLONES.get() >= 3);
+    let mut watcher = CLONES.watch();
+    let before = CLONES.get();
+    let received = poll_with(&mut watcher.recv(), &waker);
+    assert!(matches!(received, Poll::Ready(Ok(change)) if change.old == before));
+    assert!(CLONES.get() >= 4);
     drop(full);
     assert_eq!(poll_with(&mut paced, &waker), Poll::Ready(true));
     assert_eq!((wait.wait(), judged.wait()), (100, 100));

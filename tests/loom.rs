@@ -151,7 +151,7 @@ fn join_the_first_observer_moves_the_state_under_a_setter() {
 
 #[test]
 fn repoll_with_another_waker_still_wakes() {
-    explore("repoll", 3, || {
+    explore("repoll", None, || {
         let state = Arc::new(Watched::new(0));
         let mut wait = state.wait_for(1);
         let mut idle = std::task::Context::from_waker(std::task::Waker::noop());
@@ -166,7 +166,7 @@ fn repoll_with_another_waker_still_wakes() {
 
 #[test]
 fn join_a_callback_is_not_called_for_what_was_before() {
-    explore("join_callback", 3, || {
+    explore("join_callback", None, || {
         let state = Arc::new(Watched::new(0));
         let first = state.on_change(|_| {});
         let setter = setter(&state, &[1, 2]);
@@ -186,7 +186,7 @@ fn join_a_callback_is_not_called_for_what_was_before() {
 
 #[test]
 fn handover_two_setters_are_judged_and_called_back_in_one_order() {
-    explore("handover", 3, || {
+    explore("handover", None, || {
         let state = Arc::new(Watched::new(0));
         let mut watcher = state.watch();
         let (called, sink) = log();
@@ -219,7 +219,7 @@ fn handover_two_setters_are_judged_and_called_back_in_one_order() {
 
 #[test]
 fn handover_a_callback_that_sets_is_called_back_for_it() {
-    explore("handover_nested", 2, || {
+    explore("handover_nested", None, || {
         let state = Arc::new(Watched::new(0));
         let (called, sink) = log();
         let weak = state.clone();
@@ -245,7 +245,7 @@ fn handover_a_callback_that_sets_is_called_back_for_it() {
 #[test]
 fn handover_a_setter_waits_while_the_backlog_is_long() {
     // Two transitions on their way are a crowd here: the third waits until one of them was called back.
-    explore("handover_crowd", 2, || {
+    explore("handover_crowd", 3, || {
         let state = Arc::new(Watched::new(0));
         let (calls, inside) = log();
         let callback = state.on_change(move |change| inside.lock().unwrap().push(change.new));
@@ -273,7 +273,7 @@ fn handover_wakes_the_judged_waiter_of_another_thread() {
 
 #[test]
 fn handover_on_value_is_called_once() {
-    explore("handover_on_value", 3, || {
+    explore("handover_on_value", None, || {
         let state = Arc::new(Watched::new(0));
         let (called, sink) = log();
         let setter = setter(&state, &[1]);
@@ -288,7 +288,7 @@ fn handover_on_value_is_called_once() {
 
 #[test]
 fn leave_a_judge_while_two_watchers_and_a_wait_stay() {
-    explore("leave_judge", 3, || {
+    explore("leave_judge", None, || {
         let state = Arc::new(Watched::new(0));
         let mut watchers = [state.watch(), state.watch()];
         let going = state.wait_until(|value| *value == 1);
@@ -346,7 +346,7 @@ fn leave_from_under_the_lock_while_another_sets() {
 
 #[test]
 fn leave_a_callback_starts_no_call_afterwards() {
-    explore("leave_callback", 3, || {
+    explore("leave_callback", None, || {
         let state = Arc::new(Watched::new(0));
         let (calls, sink) = log();
         let callback = state.on_change(move |change| sink.lock().unwrap().push(change.new));
@@ -428,6 +428,27 @@ fn paced_a_dropped_watcher_frees_its_room() {
         };
         drop(watcher);
         paced.join().unwrap();
+    });
+}
+
+#[test]
+fn paced_two_setters_share_the_room_that_two_pops_make() {
+    explore("paced_line", 3, || {
+        let state = Arc::new(Watched::new(0));
+        let mut watcher = state.watch_bounded(2, Overflow::DropNewest);
+        state.set(1);
+        state.set(2);
+        let paced = [3, 4].map(|value| {
+            let state = state.clone();
+            thread::spawn(move || assert!(block_on(state.set_paced(value))))
+        });
+        assert_eq!(watcher.try_recv().unwrap().new, 1);
+        assert_eq!(watcher.try_recv().unwrap().new, 2);
+        for setter in paced {
+            setter.join().unwrap();
+        }
+        assert_eq!(watcher.try_recv().unwrap().missed, 0);
+        assert_eq!(watcher.try_recv().unwrap().missed, 0);
     });
 }
 

@@ -345,6 +345,18 @@ fn any_number_of_waits_for_the_same_are_all_woken() {
 }
 
 #[test]
+fn debug_counts_waits_of_every_kind() {
+    let state = Watched::new(0);
+    let plain = [state.wait_for(7), state.wait_for(8), state.wait_for_not(0)];
+    let judged = [state.wait_until(|n| *n == 7), state.wait_until(|n| *n == 8)];
+    assert!(format!("{state:?}").contains("waits: 5"), "{state:?}");
+    drop(plain);
+    assert!(format!("{state:?}").contains("waits: 2"), "{state:?}");
+    drop(judged);
+    assert!(format!("{state:?}").contains("waits: 0"), "{state:?}");
+}
+
+#[test]
 fn waits_of_every_kind_side_by_side_do_not_disturb_each_other() {
     let state = Watched::new(None);
     let mut waits: Vec<_> = KINDS
