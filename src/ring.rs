@@ -219,10 +219,8 @@ impl<T: Clone> Seat<T> {
                 }
             }
         }
-        if let Some(bell) = self.asleep.take() {
-            if !cfg!(fault = "push_without_wake") {
-                out.woken.push_back(Wake::Bell(bell));
-            }
+        if self.asleep.is_some() && !cfg!(fault = "push_without_wake") {
+            out.woken.extend(self.asleep.take().map(Wake::Bell));
         }
     }
 }
