@@ -248,18 +248,18 @@ fn setting_for_none_or_bounded_watchers_and_receiving_allocate_nothing() {
 #[test]
 fn the_very_first_set_allocates_nothing_for_those_who_wait_already() {
     let _alone = alone();
-    let state = Watched::new(0_u64);
-    let mut waits: Vec<_> = (0..20).map(|_| state.wait_for(1)).collect();
-    let mut watchers = [
-        state.watch_bounded(1, Overflow::DropOldest),
-        state.watch_bounded(4, Overflow::DropNewest),
-    ];
-    let mut sleepers: Vec<_> = watchers.iter_mut().map(|watcher| watcher.recv()).collect();
-    let task = Task::new();
-    assert!(waits.iter_mut().all(|wait| task.poll(wait).is_pending()));
-    assert!(sleepers.iter_mut().all(|recv| task.poll(recv).is_pending()));
-    assert_eq!(allocations(|| assert!(state.set(1))), 0);
-    assert_eq!(task.wakes(), 22);
+    for (many_waits, many_watchers) in [(20, 2), (20, 0), (0, 20), (5, 5), (1, 64), (64, 1)] {
+        let state = Watched::new(0_u64);
+        let mut waits: Vec<_> = (0..many_waits).map(|_| state.wait_for(1)).collect();
+        let ring = |n| state.watch_bounded(n % 4 + 1, Overflow::DropOldest);
+        let mut watchers: Vec<_> = (0..many_watchers).map(ring).collect();
+        let mut sleepers: Vec<_> = watchers.iter_mut().map(|watcher| watcher.recv()).collect();
+        let task = Task::new();
+        assert!(waits.iter_mut().all(|wait| task.poll(wait).is_pending()));
+        assert!(sleepers.iter_mut().all(|recv| task.poll(recv).is_pending()));
+        assert_eq!(allocations(|| assert!(state.set(1))), 0);
+        assert_eq!(task.wakes(), many_waits + many_watchers);
+    }
 }
 
 #[test]
