@@ -4,7 +4,7 @@
 //!
 //! Nothing rescues a waiter here: a model that ends has woken everybody by the transition it waited for, not by a close
 //! or a time-out. Models without a bound explore all there is. `MODELS_BOUND=2` bounds every model, for a quick look;
-//! `MODELS_UNBOUNDED=1` bounds none, which for some takes hours.
+//! `MODELS_MORE=1` allows each one preemption more, `MODELS_UNBOUNDED=1` bounds none, which for some takes hours.
 
 #![cfg(loom)]
 
@@ -21,6 +21,9 @@ fn explore(name: &str, bound: impl Into<Option<usize>>, model: impl Fn() + Send 
     let count = executions.clone();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = bound.into();
+    if std::env::var_os("MODELS_MORE").is_some() {
+        builder.preemption_bound = builder.preemption_bound.map(|bound| bound + 1);
+    }
     if std::env::var_os("MODELS_UNBOUNDED").is_some() {
         builder.preemption_bound = None;
     }
@@ -92,6 +95,40 @@ fn park_two_watchers_are_both_woken() {
         let other = thread::spawn(move || block_on(there.recv()).unwrap().new);
         assert_eq!(block_on(here.recv()).unwrap().new, 1);
         assert_eq!(other.join().unwrap(), 1);
+        setter.join().unwrap();
+    });
+}
+
+#[test]
+fn park_again_after_a_future_was_given_up() {
+    explore("park_again", None, || {
+        let state = Arc::new(Watched::new(0));
+        let mut watcher = state.watch();
+        let setter = setter(&state, &[1]);
+        let mut idle = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut given_up = watcher.recv();
+        let early = std::pin::Pin::new(&mut given_up);
+        let early = Future::poll(early, &mut idle);
+        drop(given_up);
+        if early.is_pending() {
+            assert_eq!(block_on(watcher.recv()).unwrap().new, 1);
+        }
+        setter.join().unwrap();
+    });
+}
+
+#[test]
+fn park_repolled_with_another_waker() {
+    explore("park_repolled", None, || {
+        let state = Arc::new(Watched::new(0));
+        let mut watcher = state.watch();
+        let setter = setter(&state, &[1]);
+        let mut idle = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut receive = watcher.recv();
+        let early = std::pin::Pin::new(&mut receive);
+        if Future::poll(early, &mut idle).is_pending() {
+            assert_eq!(block_on(receive).unwrap().new, 1);
+        }
         setter.join().unwrap();
     });
 }
