@@ -1,6 +1,6 @@
 //! Whole programs of operations against a sequential reference of the contract, compared after every step.
 //!
-//! `MODEL_PROGRAMS` and `MODEL_DEPTH` ask for more than the default.
+//! `MODEL_PROGRAMS` and `MODEL_DEPTH` ask for more than the default; `corpus` is what fuzzing reached most with.
 
 mod reference;
 
@@ -61,6 +61,24 @@ fn random_programs_do_what_the_reference_does() {
         steps += program.len();
     }
     println!("{programs} random programs, {steps} operations compared");
+}
+
+#[test]
+fn what_fuzzing_kept_does_what_the_reference_does() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
+    let (mut programs, mut steps) = (0, 0);
+    for entry in std::fs::read_dir(corpus).expect("tests/corpus is a folder") {
+        let path = entry.expect("it can be read").path();
+        let bytes = std::fs::read(&path).expect("a file of bytes");
+        let program = decode(&bytes[..bytes.len().min(512)]);
+        if fails(&program) {
+            panic!("{path:?} fails; what is left of it: {:?}", shrink(program));
+        }
+        programs += 1;
+        steps += program.len();
+    }
+    assert!(programs > 400, "where has it gone? {programs}");
+    println!("{programs} programs that fuzzing kept, {steps} operations compared");
 }
 
 /// The alphabet: one of each kind that can meet another within a few steps.

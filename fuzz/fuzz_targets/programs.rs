@@ -1,6 +1,6 @@
 //! Any bytes are a program of operations; the interpreter is the tests'.
 //!
-//! `cargo +nightly fuzz run programs`
+//! `cargo +nightly fuzz run programs tests/corpus`. To keep what is worth it, `-set_cover_merge=1 EMPTY_FOLDER tests/corpus`.
 
 #![no_main]
 
