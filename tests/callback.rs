@@ -228,7 +228,7 @@ fn a_comparison_that_panics_for_the_present_value_costs_on_value_that_call_alone
     let state = Watched::new(Fickle(asked.clone()));
     let (calls, sink) = log();
     let callback = state.on_value(Fickle(asked.clone()), move |_| {
-        sink.lock().unwrap().push(())
+        sink.lock().unwrap().push(());
     });
     assert_eq!((asked.load(SeqCst), calls.lock().unwrap().len()), (2, 0));
     state.replace(Fickle(asked.clone()));
