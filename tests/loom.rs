@@ -43,7 +43,9 @@ fn explore(name: &str, bound: impl Into<Option<usize>>, model: impl Fn() + Send 
 }
 
 /// A list that threads of a model and its callbacks write to.
-fn log<T>() -> (std::sync::Arc<Mutex<Vec<T>>>, std::sync::Arc<Mutex<Vec<T>>>) {
+type Log<T> = std::sync::Arc<Mutex<Vec<T>>>;
+
+fn log<T>() -> (Log<T>, Log<T>) {
     let log = std::sync::Arc::new(Mutex::new(Vec::new()));
     (log.clone(), log)
 }
