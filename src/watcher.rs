@@ -256,11 +256,12 @@ impl<T: Clone> Watcher<T> {
             Err(PopError::Empty) => return Err(TryRecvError::Empty),
             Err(PopError::Closed) => return Err(TryRecvError::Closed),
         };
+        // Lost, unless the user's code comes back, a paced setter's waker or the clone: a panic there is counted like
+        // any other loss.
+        self.lost += 1;
         if self.bounded {
             self.shared.made_room();
         }
-        // Lost, unless the clone comes back: a panic there is counted like any other loss.
-        self.lost += 1;
         let seen = new.clone();
         self.lost -= 1;
         let missed = (seq - self.seen_seq - 1) * u64::from(!cfg!(fault = "loss_hidden"));

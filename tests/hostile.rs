@@ -507,7 +507,7 @@ fn a_waker_may_call_every_method() {
 }
 
 #[test]
-fn a_waker_that_panics_leaves_nobody_asleep() {
+fn a_waker_that_panics_keeps_no_other_from_being_woken() {
     let state = leaked(0);
     let (woken, count) = counter();
     let good = waker(move || {
@@ -535,7 +535,7 @@ fn a_waker_that_panics_leaves_nobody_asleep() {
 }
 
 #[test]
-fn a_waker_that_panics_at_the_end_is_heard_and_leaves_nobody_asleep() {
+fn a_waker_that_panics_at_the_end_is_heard_and_the_others_are_woken() {
     for unwinding in [false, true] {
         let state = Watched::new(0);
         let (woken, count) = counter();
@@ -579,6 +579,24 @@ fn a_watcher_whose_waker_panicked_is_woken_the_next_time() {
         assert_eq!(woken.load(SeqCst), 1);
         assert_eq!(ready(receive).unwrap().new, 10 * round + 2);
     }
+}
+
+#[test]
+fn what_a_paced_setters_waker_costs_its_receiver_is_counted() {
+    let state = leaked(0);
+    let bad = waker(|| panic!("waker"));
+    let mut watcher = state.watch_bounded(2, Overflow::DropNewest);
+    state.set(1);
+    state.set(2);
+    let mut paced = state.set_paced(3);
+    assert!(poll_with(&mut paced, &bad).is_pending());
+    // The first is popped, and the room it leaves announced to a waker that panics.
+    assert_eq!(panics(|| watcher.try_recv()), "waker");
+    assert_eq!(watcher.missed(), 1);
+    let next = watcher.try_recv().unwrap();
+    assert_eq!((next.old, next.new, next.missed), (0, 2, 1));
+    assert!(ready(paced));
+    assert_eq!(watcher.try_recv().unwrap().new, 3);
 }
 
 #[test]
