@@ -338,20 +338,36 @@ fn a_hundred_thousand_nested_sets_need_no_stack() {
     small.spawn(run).unwrap().join().unwrap();
 }
 
+/// A set of 1 that a callback holds up, so that what is set meanwhile piles up.
+struct Stuck {
+    _slow: Callback,
+    setter: thread::JoinHandle<bool>,
+    release: mpsc::Sender<()>,
+}
+
+impl Stuck {
+    fn new(state: &Arc<Watched<i32>>) -> Self {
+        let (release, blocked) = mpsc::channel();
+        let (entered, inside) = mpsc::channel();
+        let slow = state.on_change(move |_| {
+            let _ = entered.send(());
+            let _ = blocked.recv();
+        });
+        let state = state.clone();
+        let setter = thread::spawn(move || state.set(1));
+        inside.recv().unwrap();
+        Self {
+            _slow: slow,
+            setter,
+            release,
+        }
+    }
+}
+
 #[test]
 fn registering_for_the_present_value_waits_while_the_backlog_is_long() {
     let state = Arc::new(Watched::new(0));
-    let (release, blocked) = mpsc::channel::<()>();
-    let (entered, inside) = mpsc::channel();
-    let slow = state.on_change(move |_| {
-        let _ = entered.send(());
-        let _ = blocked.recv();
-    });
-    let setter = thread::spawn({
-        let state = state.clone();
-        move || state.set(1)
-    });
-    inside.recv().unwrap();
+    let stuck = Stuck::new(&state);
     let made = Arc::new(AtomicUsize::new(0));
     let registrar = thread::spawn({
         let (state, made) = (state.clone(), made.clone());
@@ -368,12 +384,11 @@ fn registering_for_the_present_value_waits_while_the_backlog_is_long() {
         thread::yield_now();
     }
     let held_up = made.load(SeqCst);
-    drop(release);
+    drop(stuck.release);
     registrar.join().unwrap();
-    assert!(setter.join().unwrap());
+    assert!(stuck.setter.join().unwrap());
     assert_eq!(made.load(SeqCst), 5_000);
     assert!(held_up < 2_000, "{held_up} registered meanwhile");
-    drop(slow);
 }
 
 #[test]
@@ -410,17 +425,7 @@ fn a_callback_that_drops_anothers_guard_costs_no_third_its_call() {
 #[test]
 fn a_paced_setter_waits_while_the_backlog_is_long() {
     let state = Arc::new(Watched::new(0));
-    let (release, blocked) = mpsc::channel::<()>();
-    let (entered, inside) = mpsc::channel();
-    let slow = state.on_change(move |_| {
-        let _ = entered.send(());
-        let _ = blocked.recv();
-    });
-    let setter = thread::spawn({
-        let state = state.clone();
-        move || state.set(1)
-    });
-    inside.recv().unwrap();
+    let stuck = Stuck::new(&state);
     let mut held_up = None;
     for value in 2..5_000 {
         let mut set = state.set_paced(value);
@@ -430,8 +435,7 @@ fn a_paced_setter_waits_while_the_backlog_is_long() {
         }
     }
     let set = held_up.expect("thousands of transitions wait for one callback");
-    drop(release);
+    drop(stuck.release);
     assert!(futures_lite::future::block_on(set));
-    assert!(setter.join().unwrap());
-    drop(slow);
+    assert!(stuck.setter.join().unwrap());
 }

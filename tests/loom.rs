@@ -59,6 +59,12 @@ fn setter(state: &Arc<Watched<u32>>, values: &'static [u32]) -> thread::JoinHand
     })
 }
 
+/// Polls with the waker of nobody. Whether that was enough.
+fn polled_early(future: &mut (impl Future + Unpin)) -> bool {
+    let mut idle = std::task::Context::from_waker(std::task::Waker::noop());
+    std::pin::Pin::new(future).poll(&mut idle).is_ready()
+}
+
 // Parking and waking
 
 #[test]
@@ -107,12 +113,7 @@ fn park_again_after_a_future_was_given_up() {
         let state = Arc::new(Watched::new(0));
         let mut watcher = state.watch();
         let setter = setter(&state, &[1]);
-        let mut idle = std::task::Context::from_waker(std::task::Waker::noop());
-        let mut given_up = watcher.recv();
-        let early = std::pin::Pin::new(&mut given_up);
-        let early = Future::poll(early, &mut idle);
-        drop(given_up);
-        if early.is_pending() {
+        if !polled_early(&mut watcher.recv()) {
             assert_eq!(block_on(watcher.recv()).unwrap().new, 1);
         }
         setter.join().unwrap();
@@ -125,10 +126,8 @@ fn park_repolled_with_another_waker() {
         let state = Arc::new(Watched::new(0));
         let mut watcher = state.watch();
         let setter = setter(&state, &[1]);
-        let mut idle = std::task::Context::from_waker(std::task::Waker::noop());
         let mut receive = watcher.recv();
-        let early = std::pin::Pin::new(&mut receive);
-        if Future::poll(early, &mut idle).is_pending() {
+        if !polled_early(&mut receive) {
             assert_eq!(block_on(receive).unwrap().new, 1);
         }
         setter.join().unwrap();
@@ -193,10 +192,8 @@ fn repoll_with_another_waker_still_wakes() {
     explore("repoll", None, || {
         let state = Arc::new(Watched::new(0));
         let mut wait = state.wait_for(1);
-        let mut idle = std::task::Context::from_waker(std::task::Waker::noop());
-        let early = std::pin::Pin::new(&mut wait);
         let setter = setter(&state, &[1]);
-        if Future::poll(early, &mut idle).is_pending() {
+        if !polled_early(&mut wait) {
             assert_eq!(block_on(wait), 1);
         }
         setter.join().unwrap();
