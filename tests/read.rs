@@ -2,10 +2,12 @@
 
 mod common;
 
-use common::{panics, ready};
+use common::{leaked, panics, ready};
 use onlooker::{Overflow, Watched};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 #[test]
 fn get_clones_and_read_does_not() {
@@ -117,6 +119,27 @@ fn a_reader_in_another_thread_sees_every_value_that_stays() {
         }
         follower.join().unwrap();
     });
+}
+
+#[test]
+fn a_reader_takes_no_lock_while_nothing_changed() {
+    let state = leaked(7);
+    let mut reader = state.reader();
+    let (entered, inside) = mpsc::channel();
+    let (release, blocked) = mpsc::channel::<()>();
+    let holder = thread::spawn(move || {
+        state.read(|_| {
+            entered.send(()).unwrap();
+            let _ = blocked.recv();
+        });
+    });
+    inside.recv().unwrap();
+    let (done, read) = mpsc::channel();
+    thread::spawn(move || done.send(*reader.get()));
+    let unlocked = read.recv_timeout(Duration::from_secs(10));
+    drop(release);
+    holder.join().unwrap();
+    assert_eq!(unlocked, Ok(7));
 }
 
 #[test]
