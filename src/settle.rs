@@ -312,41 +312,60 @@ struct Errand {
     ticket: u64,
 }
 
-/// What a thread has still to do, and whether it is at it.
+/// What a thread has still to do, and how deep it is in it.
 struct Errands {
-    settling: bool,
+    /// How many settlements are under way, each inside the one before.
+    depth: usize,
+    wakers: VecDeque<Waker>,
     left: VecDeque<Errand>,
 }
 
-per_thread! {
-    fn errands() -> Errands = Errands { settling: false, left: VecDeque::new() }
+/// What the outermost setter does next.
+enum Next {
+    Wake(Waker),
+    Call(Errand),
 }
 
-/// The outermost settlement of this thread, or one inside it.
-struct Depth {
-    outermost: bool,
+/// Wakers that set, whose wakes set: deeper than this they are errands too, so that they do not pile up on the stack.
+const DEEP: usize = 16;
+
+per_thread! {
+    fn errands() -> Errands = Errands { depth: 0, wakers: VecDeque::new(), left: VecDeque::new() }
 }
+
+/// A settlement of this thread.
+struct Depth(usize);
 
 impl Depth {
     fn enter() -> Self {
-        let inside = errands(|errands| core::mem::replace(&mut errands.settling, true));
-        Self { outermost: !inside }
+        Self(errands(|errands| {
+            errands.depth += 1;
+            errands.depth
+        }))
     }
 
-    /// The next errand of the outermost setter. Finding none and being done is one step.
-    fn next(&mut self) -> Option<Errand> {
-        if !self.outermost {
+    fn is_outermost(&self) -> bool {
+        self.0 == 1
+    }
+
+    /// What is left to the outermost setter. Finding nothing and being done is one step.
+    fn next(&mut self) -> Option<Next> {
+        if !self.is_outermost() {
             return None;
         }
         let next = errands(|errands| {
-            let next = errands.left.pop_front();
+            let wake = errands.wakers.pop_front().map(Next::Wake);
+            let next = wake.or_else(|| errands.left.pop_front().map(Next::Call));
             if next.is_none() {
-                errands.settling = false;
+                errands.depth = 0;
+                errands.wakers = VecDeque::new();
                 errands.left = VecDeque::new();
             }
             next
         });
-        self.outermost = next.is_some();
+        if next.is_none() {
+            self.0 = 0;
+        }
         next
     }
 }
@@ -354,8 +373,8 @@ impl Depth {
 impl Drop for Depth {
     /// Only a panic that nothing could catch (without std) leaves errands behind: for the next setter.
     fn drop(&mut self) {
-        if self.outermost {
-            errands(|errands| errands.settling = false);
+        if self.0 > 0 {
+            errands(|errands| errands.depth = self.0 - 1);
         }
     }
 }
@@ -373,11 +392,18 @@ fn leave_errand(state: Option<Arc<dyn AnyState>>, ticket: u64) {
 }
 
 /// Wakes and drops what is owed to one state's observers. Each piece by itself: one that panics leaves nobody asleep.
-fn wake_and_drop<S: Settles + ?Sized>(state: &S, owed: &mut Settlement, pieces: &mut Pieces) {
+fn wake_and_drop<S: Settles + ?Sized>(
+    state: &S,
+    owed: &mut Settlement,
+    depth: &Depth,
+    pieces: &mut Pieces,
+) {
     loop {
-        for waker in owed.few.iter_mut() {
-            if waker.is_some() {
-                pieces.run(|| waker.take().map(Waker::wake));
+        for waker in owed.few.iter_mut().filter_map(Option::take) {
+            if depth.0 < DEEP {
+                pieces.run(|| waker.wake());
+            } else {
+                errands(|errands| errands.wakers.push_back(waker));
             }
         }
         if owed.wakers.is_empty() {
@@ -402,16 +428,16 @@ pub(crate) fn settle<S: Settles>(
     for trouble in debts.trouble.drain(..) {
         pieces.keep(trouble);
     }
-    wake_and_drop(state, &mut debts.own, &mut pieces);
+    wake_and_drop(state, &mut debts.own, &depth, &mut pieces);
     for (state, owed) in &mut debts.derived {
-        wake_and_drop(&**state, owed, &mut pieces);
+        wake_and_drop(&**state, owed, &depth, &mut pieces);
     }
     for left in debts.left.drain(..) {
         pieces.run(|| drop(left));
     }
     pieces.run(left);
     if let Some(ticket) = debts.own.ticket {
-        if depth.outermost {
+        if depth.is_outermost() {
             state.call_back(ticket, &mut pieces);
         } else {
             leave_errand(erase(), ticket);
@@ -419,16 +445,23 @@ pub(crate) fn settle<S: Settles>(
     }
     for (state, owed) in debts.derived {
         match owed.ticket {
-            Some(ticket) if depth.outermost => state.call_back(ticket, &mut pieces),
+            Some(ticket) if depth.is_outermost() => state.call_back(ticket, &mut pieces),
             Some(ticket) => leave_errand(Some(state.clone()), ticket),
             None => {}
         }
         // It may go with this.
         pieces.run(|| drop(state));
     }
-    while let Some(Errand { state, ticket }) = depth.next() {
-        state.call_back(ticket, &mut pieces);
-        pieces.run(|| drop(state));
+    while let Some(next) = depth.next() {
+        match next {
+            Next::Wake(waker) => {
+                pieces.run(|| waker.wake());
+            }
+            Next::Call(Errand { state, ticket }) => {
+                state.call_back(ticket, &mut pieces);
+                pieces.run(|| drop(state));
+            }
+        }
     }
     drop(depth);
     pieces.end();

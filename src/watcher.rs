@@ -663,7 +663,11 @@ impl<T: Clone> Stream for Watcher<T> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.source.in_hand(), None)
+        let seat = self.shared.lock.enter(|state| {
+            let seat = state.observers.seats.get(self.key);
+            seat.map_or(0, |seat| seat.len())
+        });
+        (self.source.in_hand() + seat.unwrap_or(0), None)
     }
 }
 
