@@ -16,11 +16,11 @@ pub(crate) use line::{Line, Place as LinePlace};
 pub use seat::Overflow;
 pub(crate) use seat::{Buffer, Item, Ring, SHORT, Seat, feed};
 pub(crate) use ties::{Edge, Joint, Ties};
-pub(crate) use waits::{Asked, LeftWait, Outcome, Predicate, Test, Waits};
+pub(crate) use waits::{Asked, LeftWait, Method, Outcome, Predicate, Test, Waits};
 
-use crate::settle::{AnyState, Flow, Owed, Settlement, Source, let_go};
+use crate::settle::{AnyState, FEW, Flow, Owed, Settlement, Source, let_go};
 use crate::slab::{Key, Slab};
-use crate::sync::{Arc, INTERRUPTS, Panic, Pieces, catch};
+use crate::sync::{Arc, Panic, Pieces, catch};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::panic::Location;
@@ -202,7 +202,7 @@ impl<T> Observers<T> {
     {
         self.feed = Some(feed::<T>);
         let key = self.seats.join(seat);
-        self.reserve();
+        self.reserve_values();
         self.lookers_changed(left);
         key
     }
@@ -231,16 +231,20 @@ impl<T> Observers<T> {
         self.waits.get_or_insert_with(|| Box::new(Waits::new()))
     }
 
-    /// Room for everybody's wake, and for a value from everybody, at once: a commit that comes where nothing can be
+    /// Room for everybody's wake at once: a commit allocates nothing for them, and one that comes where nothing can be
     /// allocated finds it.
     #[inline]
-    pub(crate) fn reserve(&mut self) {
-        if INTERRUPTS {
+    pub(crate) fn reserve_wakes(&mut self) {
+        let most = self.seats.len() + self.waits.as_ref().map_or(0, |waits| waits.len());
+        self.dues.wakers.reserve(if most > FEW { most } else { 0 });
+    }
+
+    /// The same for a value from everybody, what a ring gives up or a wait was compared with.
+    #[inline]
+    pub(crate) fn reserve_values(&mut self) {
+        if core::mem::needs_drop::<T>() {
             let most = self.seats.len() + self.waits.as_ref().map_or(0, |waits| waits.len());
-            self.dues.wakers.reserve(most);
-            if core::mem::needs_drop::<T>() {
-                self.dues.values.reserve(most);
-            }
+            self.dues.values.reserve(most);
         }
     }
 

@@ -50,9 +50,6 @@ pub(crate) const MAY_WAIT: bool = cfg!(any(
     all(feature = "std", not(feature = "critical-section"))
 ));
 
-/// Whether a commit may come at a point where nothing can be allocated.
-pub(crate) const INTERRUPTS: bool = cfg!(feature = "critical-section");
-
 const REENTRY: &str = "onlooker: a state was called from inside one of its own closures (`read`, `set_if`, `update`, \
     `try_update`, `modify`, `replace_with`), or from its value's own `PartialEq` or `Clone`; these run under its lock, \
     so compute there and call after they returned";

@@ -14,6 +14,7 @@ use crate::slab::Key;
 use crate::sync::{Arc, after_pop, drop_outside};
 use crate::transition::Transition;
 use crate::view::View;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::fmt;
 use core::pin::Pin;
@@ -265,11 +266,11 @@ impl<T: Clone> Watcher<T> {
     pub(crate) fn join(shared: &Arc<Shared<T>>, bound: Option<(usize, Overflow)>) -> Self {
         let (source, buffer) = match bound {
             None => {
-                let spill = VecDeque::new();
-                (
-                    Source::unbounded(),
-                    Buffer::Unbounded { spill, short: None },
-                )
+                let buffer = Buffer::Unbounded {
+                    spill: None,
+                    short: None,
+                };
+                (Source::unbounded(), buffer)
             }
             Some((capacity, overflow)) => {
                 let ring = Arc::new(Ring::new(capacity));
@@ -294,7 +295,11 @@ impl<T: Clone> Watcher<T> {
         let origin = Origin::at(version);
         let (key, seen) = shared.with(|state, left| {
             let (seen, spill) = state.since(version)?;
-            let seat = Seat::new(Buffer::Unbounded { spill, short: None }, origin);
+            let buffer = Buffer::Unbounded {
+                spill: Some(Box::new(spill)),
+                short: None,
+            };
+            let seat = Seat::new(buffer, origin);
             Ok((state.observers.join_watcher(seat, left), seen))
         })?;
         Ok(Self::new(
@@ -391,6 +396,7 @@ impl<T> Watcher<T> {
             match state.observers.seats.get(self.key) {
                 Some(seat) if open && seat.len() == 0 => {
                     core::mem::swap(&mut seat.asleep, &mut sleeper);
+                    state.observers.reserve_wakes();
                     true
                 }
                 _ => false,
