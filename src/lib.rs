@@ -98,7 +98,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", not(feature = "critical-section")))]
 extern crate std;
 
 // The faces.

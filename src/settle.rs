@@ -223,6 +223,20 @@ pub(crate) fn let_go(mut sources: Vec<Source>, pieces: &mut Pieces) {
     }
 }
 
+/// Tells those that follow a state that it has ended, and those that follow them, one after the other.
+pub(crate) fn tell_the_end(followers: Vec<Arc<dyn AnyState>>, pieces: &mut Pieces) {
+    if followers.is_empty() {
+        return;
+    }
+    let (mut debts, mut trouble) = (Vec::new(), Vec::new());
+    let mut flow = Flow::new((0, 0), &mut debts, &mut trouble);
+    flow.ended = followers;
+    flow.run();
+    for left in flow.left {
+        pieces.run(|| drop(left));
+    }
+}
+
 /// One transition on its way down to those that are derived, in the commit of its source.
 ///
 /// Within a lock's domain (a state with a lock of its own and the maps below it) the order is that of the domain's

@@ -439,7 +439,6 @@ impl<T> Order<T> {
     }
 
     /// What there is of it already.
-    #[expect(clippy::type_complexity, reason = "a test, or what it has come to")]
     fn look(
         self,
         state: &mut State<T>,

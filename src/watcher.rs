@@ -11,7 +11,7 @@ use crate::cell::Shared;
 use crate::error::{Closed, Forgotten, TryRecvError};
 use crate::observers::{Buffer, Item, Origin, Overflow, Place, Ring, SHORT, Seat};
 use crate::slab::Key;
-use crate::sync::{Arc, after_pop, drop_outside};
+use crate::sync::{Arc, after_pop, drop_outside, wake};
 use crate::transition::Transition;
 use crate::view::View;
 use alloc::boxed::Box;
@@ -466,7 +466,7 @@ impl<T: Clone> Watcher<T> {
                 .lock
                 .with(|state| state.observers.line.call_first());
             if let Some(first) = first {
-                first.wake();
+                wake(first);
             }
         }
     }

@@ -109,6 +109,7 @@ pub(crate) enum Buffer<T> {
     Bounded(Arc<Ring<T>>, Overflow),
     Unbounded {
         /// What does not fit in the ring. Made when something first does not.
+        #[expect(clippy::box_collection, reason = "most watchers never have one")]
         spill: Option<Box<VecDeque<Item<T>>>>,
         /// Made when the watcher first receives.
         short: Option<Arc<Ring<T>>>,
