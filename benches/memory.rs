@@ -165,13 +165,14 @@ fn calls(findings: &mut Findings) {
         allocations(|n| _ = state.set(n)),
     );
     drop(full);
-    for (who, mut watcher) in [
-        (
-            "onlooker, bounded",
-            state.watch_bounded(16, Overflow::DropOldest),
-        ),
-        ("onlooker, unbounded", state.watch()),
+    for (who, capacity) in [
+        ("onlooker, bounded", Some(16)),
+        ("onlooker, unbounded", None),
     ] {
+        let mut watcher = match capacity {
+            Some(capacity) => state.watch_bounded(capacity, Overflow::DropOldest),
+            None => state.watch(),
+        };
         let cycle = allocations(|n| {
             state.set(n);
             assert!(watcher.try_recv().is_ok());
