@@ -164,7 +164,7 @@ fn write(state: &Watched<Value>, writer: u32, totals: &Totals) {
         }
         if count % 10 == 0 {
             drop(state.wait_until(|value| value.count == 0));
-            let mut never = state.wait_for_not(state.get()).until(future::ready(()));
+            let mut never = state.wait_for_not(state.get()).unless(future::ready(()));
             let _ = future::block_on(future::poll_once(&mut never));
             totals.given_up.fetch_add(2, Relaxed);
         }

@@ -1,19 +1,19 @@
 //! Functions that setting threads call.
 
-use crate::cell::Shared;
-use crate::observers::{Judged, Place};
-use crate::roll::Key;
-use crate::sync::Arc;
+use crate::cell::{Owing, Shared};
+use crate::observers::{Call, Calls, Heard, Origin, Place};
+use crate::slab::Key;
+use crate::sync::{Arc, erase, forbid_in_closure};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use core::fmt;
 
 /// Keeps a callback registered for as long as it lives.
 ///
-/// Made by [`Watched::on_change`](crate::Watched::on_change) and [`Watched::on_value`](crate::Watched::on_value).
-/// Dropping it deregisters the callback and drops its closure: once the drop has returned no call starts any more. A
-/// call that is running on another thread at that moment finishes (and the closure is dropped there); the drop does
-/// not wait for it, and may stand inside the callback itself.
+/// Made by [`on_change`](crate::Watched::on_change) and [`on_value`](crate::Watched::on_value). Dropping it deregisters
+/// the callback and drops its closure: once the drop has returned no call starts any more. A call that is running on
+/// another thread at that moment finishes (and the closure is dropped there); the drop does not wait for it, and may
+/// stand inside the callback itself.
 ///
 /// # Examples
 ///
@@ -35,9 +35,58 @@ pub struct Callback {
 }
 
 impl Callback {
-    pub(crate) fn new<T: Send + 'static>(shared: Arc<Shared<T>>, key: Key) -> Self {
+    #[track_caller]
+    pub(crate) fn on_change<T: Clone + Send + 'static>(
+        shared: &Arc<Shared<T>>,
+        f: impl FnMut(&Transition<T>) + Send + 'static,
+    ) -> Self {
+        let origin = Origin::at(0);
+        let call = Box::new(OnChange(f));
+        let key = shared.with(|state, _| {
+            let seq = state.seq;
+            state.calls().join(call, origin.since(seq))
+        });
+        Self::new(shared, key)
+    }
+
+    #[track_caller]
+    pub(crate) fn on_value<T: Clone + PartialEq + Send + 'static>(
+        shared: &Arc<Shared<T>>,
+        value: T,
+        f: impl FnOnce(&T) + Send + 'static,
+    ) -> Self {
+        forbid_in_closure();
+        let origin = Origin::at(0);
+        let call = Box::new(OnValue { value, f: Some(f) });
+        let mut owing = Owing::new();
+        let key = shared.with(|state, _| {
+            let present = match &state.value {
+                Some(present) if *present == call.value => Some(present.clone()),
+                _ => None,
+            };
+            let seq = state.seq;
+            let calls = state.calls();
+            let key = calls.join(call, origin.since(seq));
+            // What is there already lines up like a transition.
+            if let Some(present) = present {
+                owing
+                    .debts
+                    .own
+                    .call(calls.push(Heard::Present(key, present)));
+            }
+            key
+        });
+        let callback = Self::new(shared, key);
+        Shared::pay(shared, owing);
+        callback
+    }
+
+    fn new<T: Send + 'static>(shared: &Arc<Shared<T>>, key: Key) -> Self {
         Self {
-            seat: Some(Box::new(Seated { shared, key })),
+            seat: Some(Box::new(Seated {
+                shared: shared.clone(),
+                key,
+            })),
         }
     }
 
@@ -57,9 +106,18 @@ impl Callback {
     }
 }
 
+impl<T: Clone + Send + 'static> crate::cell::State<T> {
+    /// The callbacks, with what it takes to call them.
+    fn calls(&mut self) -> &mut Calls<T> {
+        self.erase = Some(|shared| erase!(shared.clone() => dyn crate::settle::AnyState));
+        let calls = &mut self.observers.calls;
+        calls.get_or_insert_with(|| Box::new(Calls::new(T::clone)))
+    }
+}
+
 impl Drop for Callback {
     fn drop(&mut self) {
-        if let (Some(seat), false) = (&self.seat, cfg!(fault = "callback_stays")) {
+        if let Some(seat) = &self.seat {
             seat.leave();
         }
     }
@@ -87,18 +145,12 @@ impl<T: Send> Leave for Seated<T> {
     }
 }
 
-/// A callback, as the calling thread sees it.
-pub(crate) trait Call<T>: Send {
-    /// Says whether that was its last call.
-    fn call(&mut self, judged: &Judged<T>) -> bool;
-}
-
 /// Called at every transition.
-pub(crate) struct OnChange<F>(pub(crate) F);
+struct OnChange<F>(F);
 
 impl<T, F: FnMut(&Transition<T>) + Send> Call<T> for OnChange<F> {
-    fn call(&mut self, judged: &Judged<T>) -> bool {
-        if let Judged::Transition(transition) = judged {
+    fn call(&mut self, heard: &Heard<T>) -> bool {
+        if let Heard::Transition(transition) = heard {
             (self.0)(transition);
         }
         false
@@ -106,16 +158,16 @@ impl<T, F: FnMut(&Transition<T>) + Send> Call<T> for OnChange<F> {
 }
 
 /// Called once, at the first transition to a value.
-pub(crate) struct OnValue<T, F> {
-    pub(crate) value: T,
-    pub(crate) f: Option<F>,
+struct OnValue<T, F> {
+    value: T,
+    f: Option<F>,
 }
 
 impl<T: PartialEq + Send, F: FnOnce(&T) + Send> Call<T> for OnValue<T, F> {
-    fn call(&mut self, judged: &Judged<T>) -> bool {
-        let new = match judged {
-            Judged::Transition(transition) => &transition.new,
-            Judged::Debut(_, value) => value,
+    fn call(&mut self, heard: &Heard<T>) -> bool {
+        let new = match heard {
+            Heard::Transition(transition) => &transition.new,
+            Heard::Present(_, value) => value,
         };
         if *new == self.value {
             if let Some(f) = self.f.take() {

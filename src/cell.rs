@@ -1,165 +1,418 @@
-//! The one lock, and the commit under it.
+//! Where the state is, the writers' one way in, and the commit.
 //!
 //! A `Watched` starts as a plain value behind a lock of its own. The first observer moves the state, once and for
-//! all, into a [`Shared`] that watchers and callback guards hold on to; from then on the lock in there is the lock.
+//! all, into a [`Shared`] that observers hold on to; from then on the lock in there is the lock.
 //!
 //! ```text
-//! nobody watches   Watched { plain: state, shared: – }
-//! watched          Watched { plain: –, shared: ─┐ }      Watcher ─▶ Shared ◀─ Callback
-//!                                               └──────────────────▶ { state, observers }
+//! nobody observes   Watched { plain: value, shared: – }
+//! observed          Watched { plain: –, shared: ─┐ }      View, Watcher, OwnedWait ─▶ Shared ◀─ Callback
+//!                                                └──────────────────▶ { value, observers }
+//! ended             the value stays in Shared until nobody can see it
 //! ```
 //!
-//! Under the lock run `T`'s `PartialEq` and `Clone` and the closures of the atomic writers, nothing else of the
-//! user's. Whatever a critical section takes out (values, wakers, closures) it returns, to be dropped outside.
+//! Under the lock run `T`'s `PartialEq` and `Clone`, the closures of readers and writers, and predicates; nothing else
+//! of the user's. **Whatever a critical section takes out (values, wakers, closures) it hands out, to be dropped
+//! outside**: in [`Debts`] what the commit owes, in [`Left`] what somebody left.
 
-use crate::observers::{Debt, Follow, Observers, Place};
-use crate::park::block_on;
-use crate::sync::{Arc, Counter, Held, Lock, Once, Version, const_fn, resume};
+mod turns;
+
+use crate::error::Forgotten;
+use crate::observers::{History, Item, Left, Observers, Place, Thing};
+use crate::settle::{AnyState, Debts, Flow, settle};
+use crate::sync::{
+    Arc, Counter, Held, Inside, Lock, Once, Pieces, Version, const_fn, enter, forbid_in_closure,
+    forbid_in_predicate, inside,
+};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::task::Waker;
 use event_listener::Event;
 
-/// The value, how often it changed, and who observes.
-pub(crate) struct State<T> {
-    /// `None` once the `Watched` is gone, or the state has moved.
+/// Makes a handle of a state one that knows no type.
+type Erase<T> = fn(&Arc<Shared<T>>) -> Arc<dyn AnyState>;
+
+/// How many transitions to keep, and how to clone them.
+pub(crate) type Keep<T> = (usize, fn(&T) -> T);
+
+/// A state that nobody observes yet.
+struct Plain<T> {
+    /// `None` once the state has moved.
     value: Option<T>,
+    seq: u64,
+    keep: Option<Keep<T>>,
+}
+
+/// The value, how often it changed, and who observes. Guarded by the lock in [`Shared`].
+pub(crate) struct State<T> {
+    /// `None` once it has ended and nobody can see it, and before a derived state is complete.
+    pub(crate) value: Option<T>,
     pub(crate) seq: u64,
-    /// `None` until somebody observes: then the state is shared.
-    observers: Option<Box<Observers<T>>>,
+    /// There may be more transitions.
+    pub(crate) open: bool,
+    /// There since the first callback.
+    pub(crate) erase: Option<Erase<T>>,
+    pub(crate) observers: Observers<T>,
+}
+
+/// What observers hold on to: it outlives its `Watched` until the last of them is gone.
+pub(crate) struct Shared<T> {
+    pub(crate) lock: Lock<State<T>>,
+    pub(crate) version: Version,
+    /// 1 once there will be no more transitions: then `version` is final.
+    ended: Counter,
+    /// How many paced setters wait for room.
+    pub(crate) pacing: Counter,
+    /// Announces that the turn at callbacks is free.
+    turns: Event,
+    /// Places whose handles were dropped under the lock, by the thread inside.
+    late: Lock<Vec<Place>>,
+    /// Whether there are such.
+    latecomers: Counter,
 }
 
 impl<T> State<T> {
+    /// The value as long as somebody can see it.
     #[inline]
+    #[track_caller]
     pub(crate) fn value(&self) -> &T {
         match &self.value {
             Some(value) => value,
-            None => unreachable!("the value lives as long as its `Watched`"),
+            None => unreachable!("the value stays as long as somebody can see it"),
         }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.value.is_none()
+    /// The value at an earlier version, and what came after it.
+    pub(crate) fn since(&self, version: u64) -> Result<(T, VecDeque<Item<T>>), Forgotten>
+    where
+        T: Clone,
+    {
+        if self
+            .observers
+            .ties
+            .as_ref()
+            .is_some_and(|ties| ties.is_derived())
+        {
+            return Err(Forgotten { oldest: None });
+        }
+        let none = History::new(0, T::clone);
+        let history = self.observers.history.as_deref().unwrap_or(&none);
+        history.since(version, self.seq, self.value())
     }
 
-    /// Only where the state is shared.
+    /// An ended state that nobody can see keeps no value.
+    pub(crate) fn put_away(&mut self, left: &mut Left<T>) {
+        if !self.open && self.observers.lookers() == 0 {
+            if let Some(value) = self.value.take() {
+                left.push(Thing::Value(value));
+            }
+            if let Some(history) = self.observers.history.take() {
+                left.push(Thing::History(history));
+            }
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    pub(crate) fn new(value: Option<T>, seq: u64, open: bool) -> Self {
+        Self {
+            lock: Lock::new(State {
+                value,
+                seq,
+                open,
+                erase: None,
+                observers: Observers::new(),
+            }),
+            version: Version::new(seq),
+            ended: Counter::new(),
+            pacing: Counter::new(),
+            turns: Event::new(),
+            late: Lock::new(Vec::new()),
+            latecomers: Counter::new(),
+        }
+    }
+
+    /// Runs `f`, which may run code of the user, under the lock. Whoever wants to leave meanwhile does so before the
+    /// lock is free, also when `f` panics.
     #[inline]
-    pub(crate) fn observers(&mut self) -> &mut Observers<T> {
-        match &mut self.observers {
-            Some(observers) => observers,
-            None => unreachable!("a shared state has them"),
-        }
+    #[track_caller]
+    fn section<R>(
+        &self,
+        left: &mut Left<T>,
+        f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R,
+    ) -> R {
+        self.lock.with(|state| {
+            let section = Section {
+                shared: self,
+                state,
+                left,
+            };
+            let _inside = enter(Inside::Closure);
+            f(section.state, section.left)
+        })
     }
 
-    pub(crate) fn seen_by(&self) -> Option<&Observers<T>> {
-        self.observers.as_deref()
-    }
-
-    /// The value and the observers, side by side.
-    pub(crate) fn parts(&mut self) -> (&T, &mut Observers<T>) {
-        match (&self.value, &mut self.observers) {
-            (Some(value), Some(observers)) => (value, observers),
-            _ => unreachable!("a shared state has both, as long as its `Watched` lives"),
-        }
-    }
-
-    /// Swaps `value` in, and the one before out: one transition. Watchers and value waits have it when this returns;
-    /// what is left to do is in `owed`. The last step of a critical section, so that nothing of the user's comes
-    /// between the two.
+    /// Looks, or registers.
     #[inline]
-    pub(crate) fn commit(&mut self, value: &mut T, owed: &mut Owed<'_, T>) {
-        let Some(present) = &mut self.value else {
-            unreachable!("the value lives as long as its `Watched`")
+    #[track_caller]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R) -> R {
+        forbid_in_predicate();
+        let mut left = Left::new();
+        self.section(&mut left, f)
+    }
+
+    #[inline]
+    #[track_caller]
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        self.with(|state, _| f(state.value()))
+    }
+
+    /// Runs a writer's decision. What it owes then is to be [paid](Self::pay).
+    #[inline]
+    #[track_caller]
+    fn decide<R>(
+        &self,
+        version: &Version,
+        owing: &mut Owing<T>,
+        decide: impl FnOnce(&mut Writing<'_, T>) -> R,
+    ) -> R {
+        let debts = &mut owing.debts;
+        self.section(&mut owing.left, |state, left| {
+            decide(&mut Writing {
+                state,
+                shared: self,
+                version,
+                debts,
+                left,
+            })
+        })
+    }
+
+    /// Settles what a decision owes.
+    #[inline]
+    pub(crate) fn pay(this: &Arc<Self>, owing: Owing<T>) {
+        if !owing.debts.is_empty() || !owing.left.is_empty() {
+            Self::settle(this, owing);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle(this: &Arc<Self>, owing: Owing<T>) {
+        let Owing { debts, left } = owing;
+        settle(
+            &**this,
+            debts,
+            || drop(left),
+            || {
+                let erase = this.lock.enter(|state| state.erase).flatten();
+                erase.map(|erase| erase(this))
+            },
+        );
+    }
+
+    /// Whether there will be no more transitions; then `version` is final.
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load() != 0
+    }
+
+    /// The version without the lock, where the target can.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        match self.version.peek() {
+            Some(version) => version,
+            None => self.lock.with(|state| state.seq),
+        }
+    }
+
+    pub(crate) fn say_ended(&self) {
+        self.ended.store(1);
+    }
+
+    /// Nothing more will be committed. What is left is to be dropped outside; who follows is told outside, too.
+    pub(crate) fn close(&self, state: &mut State<T>, left: &mut Left<T>) -> Vec<Arc<dyn AnyState>> {
+        state.open = false;
+        self.say_ended();
+        let followers = state.observers.end(left);
+        self.pacing.store(0);
+        state.put_away(left);
+        followers
+    }
+
+    /// Takes a handle's place away.
+    ///
+    /// A handle may be dropped under the lock, inside a closure or by a panic there. Its place is then noted, and given
+    /// up before the lock is free.
+    pub(crate) fn leave(&self, place: Place) {
+        let mut left = Left::new();
+        let entered = self
+            .lock
+            .enter(|state| self.take_away(state, place, &mut left));
+        if entered.is_none() {
+            self.leave_late(place);
+        }
+    }
+
+    #[cold]
+    pub(crate) fn leave_late(&self, place: Place) {
+        self.late.with(|late| late.push(place));
+        self.latecomers.store(1);
+    }
+
+    pub(crate) fn take_away(&self, state: &mut State<T>, place: Place, left: &mut Left<T>) {
+        state.observers.leave(place, left);
+        if let Place::Paced(_) = place {
+            self.pacing.store(state.observers.line.len());
+        }
+        state.put_away(left);
+    }
+}
+
+/// A critical section in which the user's code runs.
+struct Section<'a, T> {
+    shared: &'a Shared<T>,
+    state: &'a mut State<T>,
+    left: &'a mut Left<T>,
+}
+
+impl<T> Drop for Section<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.shared.latecomers.load() != 0 {
+            self.see_off();
+        }
+    }
+}
+
+impl<T> Section<'_, T> {
+    #[cold]
+    #[inline(never)]
+    fn see_off(&mut self) {
+        let places = self.shared.late.with(|late| {
+            self.shared.latecomers.store(0);
+            core::mem::take(late)
+        });
+        for place in places {
+            self.shared.take_away(self.state, place, self.left);
+        }
+    }
+}
+
+/// What a writer has to see to once the lock is free.
+pub(crate) struct Owing<T> {
+    pub(crate) debts: Debts,
+    left: Left<T>,
+}
+
+impl<T> Owing<T> {
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self {
+            debts: Debts::new(),
+            left: Left::new(),
+        }
+    }
+}
+
+/// A writer inside its critical section.
+pub(crate) struct Writing<'a, T> {
+    pub(crate) state: &'a mut State<T>,
+    pub(crate) shared: &'a Shared<T>,
+    /// The one in the `Watched`, which is read without going to [`Shared`].
+    version: &'a Version,
+    pub(crate) debts: &'a mut Debts,
+    left: &'a mut Left<T>,
+}
+
+impl<T> Writing<'_, T> {
+    /// Swaps `value` in, and the one before out: one transition. Watchers, waits and derived states have it when this
+    /// returns. **The last step of a critical section: nothing of the user's comes between it and the settlement.**
+    #[inline]
+    pub(crate) fn commit(&mut self, value: &mut T) {
+        let (state, debts) = (&mut *self.state, &mut *self.debts);
+        let Some(present) = &mut state.value else {
+            return;
         };
         core::mem::swap(present, value);
-        self.seq += 1;
-        #[cfg(not(fault = "version_stays"))]
-        owed.version.publish(self.seq);
-        if let Some(observers) = &mut self.observers {
-            observers.offer(self.seq, value, present, &mut owed.debt);
+        state.seq += 1;
+        self.version.publish(state.seq);
+        self.shared.version.publish(state.seq);
+        let observers = &mut state.observers;
+        observers.offer(
+            state.seq,
+            value,
+            present,
+            &mut debts.own,
+            &mut debts.trouble,
+        );
+        if observers.has_followers() {
+            self.flow();
+        }
+    }
+
+    /// To be woken with the settlement.
+    pub(crate) fn wake(&mut self, waker: Waker) {
+        let dues = &mut self.state.observers.dues;
+        self.debts.own.wake(&mut dues.wakers, waker);
+    }
+
+    /// The same transition for those that are derived from this state, all of it before the lock is free.
+    #[cold]
+    fn flow(&mut self) {
+        let cause = (core::ptr::from_ref(self.shared).addr(), self.state.seq);
+        let mut flow = Flow::new(cause, &mut self.debts.derived, &mut self.debts.trouble);
+        if let Some(value) = &self.state.value {
+            self.state.observers.pass_on(value, &mut flow, self.left);
+        }
+        flow.run();
+        self.debts.left.append(&mut flow.left);
+    }
+}
+
+/// A value on its way in, and the one before on its way out. It is dropped outside the lock; a panic of its drop does
+/// not end the process where another one is on its way.
+pub(crate) struct Slot<T>(pub(crate) Option<T>);
+
+impl<T> Slot<T> {
+    /// What was put there.
+    pub(crate) fn take(mut self) -> T {
+        match self.0.take() {
+            Some(value) => value,
+            None => unreachable!("it was put there before"),
         }
     }
 }
 
-/// What a writer owes once it has released the lock.
-pub(crate) struct Owed<'a, T> {
-    version: &'a Version,
-    debt: Option<Debt<T>>,
-}
-
-impl<T> Owed<'_, T> {
-    pub(crate) fn follow(&mut self, follow: Follow<T>) {
-        self.debt = Some(Debt {
-            follow,
-            trouble: None,
-        });
+impl<T> Drop for Slot<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if core::mem::needs_drop::<T>() && self.0.is_some() {
+            let mut pieces = Pieces::new();
+            pieces.run(|| self.0 = None);
+            pieces.end();
+        }
     }
-}
-
-/// What observers hold on to: the state outlives its `Watched` here until the last of them has drained.
-pub(crate) struct Shared<T> {
-    pub(crate) lock: Lock<State<T>>,
-    /// How many judges have left so far: whoever runs some of them outside the lock looks here before each.
-    pub(crate) departures: Counter,
-    /// How many paced setters wait for room.
-    pub(crate) pacing: Counter,
-    /// Announces that the backlog has shrunk.
-    pub(crate) relief: Event,
-    /// Places whose guards were dropped under the lock, by the thread inside.
-    pub(crate) late: Lock<Vec<Place>>,
-    /// Whether there are such.
-    pub(crate) latecomers: Counter,
 }
 
 /// The inside of a `Watched`.
 pub(crate) struct Cell<T> {
     version: Version,
-    /// Left without its value once the state has moved.
-    plain: Lock<State<T>>,
+    plain: Lock<Plain<T>>,
     shared: Once<Arc<Shared<T>>>,
 }
 
 impl<T> Cell<T> {
     const_fn! {
-        pub(crate) const fn new(value: T) -> Self {
+        pub(crate) const fn new(value: T, keep: Option<Keep<T>>) -> Self {
             Self {
-                version: Version::new(),
-                plain: Lock::new(State {
+                version: Version::new(0),
+                plain: Lock::new(Plain {
                     value: Some(value),
                     seq: 0,
-                    observers: None,
+                    keep,
                 }),
                 shared: Once::new(),
-            }
-        }
-    }
-
-    /// Runs `f` on the state, wherever it is, under its lock.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State<T>) -> R) -> R {
-        let mut f = f;
-        loop {
-            let shared = self.shared.get();
-            let lock = match &shared {
-                Some(shared) => &shared.lock,
-                None => &self.plain,
-            };
-            let ran = lock.with(|state| {
-                if state.value.is_some() || cfg!(fault = "move_unseen") {
-                    Ok(f(state))
-                } else {
-                    Err(f)
-                }
-            });
-            match ran {
-                Ok(result) => {
-                    if let Some(shared) = &shared {
-                        shared.see_off();
-                    }
-                    return result;
-                }
-                // It moved out just before we had the lock.
-                Err(back) => f = back,
             }
         }
     }
@@ -177,20 +430,17 @@ impl<T> Cell<T> {
     #[cold]
     #[track_caller]
     fn share(&self) -> Held<'_, Arc<Shared<T>>> {
+        forbid_in_predicate();
         self.plain.with(|plain| {
             if plain.value.is_some() {
-                self.shared.set(Arc::new(Shared {
-                    lock: Lock::new(State {
-                        value: plain.value.take(),
-                        seq: plain.seq,
-                        observers: Some(Box::default()),
-                    }),
-                    departures: Counter::new(),
-                    pacing: Counter::new(),
-                    relief: Event::new(),
-                    late: Lock::new(Vec::new()),
-                    latecomers: Counter::new(),
-                }));
+                let shared = Shared::new(plain.value.take(), plain.seq, true);
+                if let Some((kept, clone)) = plain.keep {
+                    shared.lock.with(|state| {
+                        let history = History::new(kept, clone);
+                        state.observers.history = Some(Box::new(history));
+                    });
+                }
+                self.shared.set(Arc::new(shared));
             }
         });
         match self.shared.get() {
@@ -199,14 +449,91 @@ impl<T> Cell<T> {
         }
     }
 
-    /// Panics if this very thread is under the lock.
+    /// Runs `f` on the plain value if it is still there, else gives it back.
     #[inline]
     #[track_caller]
-    pub(crate) fn forbid_reentry(&self) {
-        match self.shared.get() {
-            Some(shared) => shared.lock.forbid_reentry(),
-            None => self.plain.forbid_reentry(),
+    fn plainly<F, R>(&self, f: F, run: impl FnOnce(F, &mut T, &mut u64) -> R) -> Result<R, F> {
+        self.plain.with(|plain| match &mut plain.value {
+            Some(value) if plain.keep.is_none() => {
+                let _inside = enter(Inside::Closure);
+                Ok(run(f, value, &mut plain.seq))
+            }
+            _ => Err(f),
+        })
+    }
+
+    /// Runs `f` on the value.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        forbid_in_predicate();
+        let f = match self.shared.get() {
+            Some(_) => f,
+            None => match self.plainly(f, |f, value, _| f(value)) {
+                Ok(result) => return result,
+                Err(f) => f,
+            },
+        };
+        self.shared().read(f)
+    }
+
+    /// The writers' one way in. Runs `decide` on the present value and a slot; if it says so, what is in the slot then
+    /// and the present value change places. Says whether that was a transition.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn write(
+        &self,
+        slot: &mut Slot<T>,
+        decide: impl FnOnce(&T, &mut Option<T>) -> bool,
+    ) -> bool {
+        forbid_in_closure();
+        let mut f = (decide, &mut slot.0);
+        if self.shared.get().is_none() {
+            let ran = self.plainly(f, |(decide, slot), present, seq| {
+                let commits = decide(present, slot);
+                if let (true, Some(new)) = (commits, slot) {
+                    core::mem::swap(present, new);
+                    *seq += 1;
+                    self.version.publish(*seq);
+                }
+                commits
+            });
+            match ran {
+                Ok(commits) => return commits,
+                // It moved out just before we had the lock.
+                Err(back) => f = back,
+            }
         }
+        let (decide, slot) = f;
+        self.act(|writing| {
+            let commits = decide(writing.state.value(), slot);
+            if let (true, Some(new)) = (commits, slot) {
+                writing.commit(new);
+            }
+            commits
+        })
+    }
+
+    /// Runs a decision that may commit, and settles what it owes.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn act<R>(&self, decide: impl FnOnce(&mut Writing<'_, T>) -> R) -> R {
+        let (result, owing) = self.act_and_owe(decide);
+        Shared::pay(&self.shared(), owing);
+        result
+    }
+
+    /// The same; what it owes is left to the caller, to be [paid](Shared::pay).
+    #[inline]
+    #[track_caller]
+    pub(crate) fn act_and_owe<R>(
+        &self,
+        decide: impl FnOnce(&mut Writing<'_, T>) -> R,
+    ) -> (R, Owing<T>) {
+        forbid_in_closure();
+        let mut owing = Owing::new();
+        let result = self.shared().decide(&self.version, &mut owing, decide);
+        (result, owing)
     }
 
     /// The version without the lock, where the target can.
@@ -214,96 +541,73 @@ impl<T> Cell<T> {
     pub(crate) fn version(&self) -> u64 {
         match self.version.peek() {
             Some(version) => version,
-            None => self.with(|state| state.seq),
+            None => match self.shared.get() {
+                Some(shared) => shared.version(),
+                None => self.plain.with(|plain| plain.seq),
+            },
         }
     }
 
-    /// Runs `f` under the lock, at a moment at which the backlog may grow.
-    #[inline]
+    /// Looks at who observes; `None` if nobody ever did.
     #[track_caller]
-    pub(crate) fn with_room<R>(&self, f: impl FnOnce(&mut State<T>) -> R) -> R {
-        let mut f = f;
-        loop {
-            let ran = self.with(|state| {
-                if state.seen_by().is_some_and(Observers::must_wait) {
-                    Err(f)
-                } else {
-                    Ok(f(state))
-                }
-            });
-            match ran {
-                Ok(result) => return result,
-                Err(back) => f = back,
+    pub(crate) fn observed<R>(&self, f: impl FnOnce(&State<T>) -> R) -> Option<R> {
+        forbid_in_predicate();
+        match self.shared.get() {
+            Some(shared) => Some(shared.with(|state, _| f(state))),
+            None => {
+                self.plain.forbid_reentry();
+                None
             }
-            self.wait_for_relief();
         }
     }
 
-    /// Runs a writer's decision under the lock and, if it committed, sees to the delivery.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn write<R>(&self, decide: impl FnOnce(&mut State<T>, &mut Owed<'_, T>) -> R) -> R {
-        let mut owed = Owed {
-            version: &self.version,
-            debt: None,
+    /// What is there to look at, for `Debug`: `None` while this very thread is inside.
+    pub(crate) fn peek<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        match self.shared.get() {
+            Some(shared) => shared.peek(f),
+            None => self
+                .plain
+                .enter(|plain| plain.value.as_ref().map(f))
+                .flatten(),
+        }
+    }
+
+    /// Ends the state: who observes drains what it has, then ends too.
+    pub(crate) fn end(&self) {
+        let Some(shared) = self.shared.get() else {
+            return;
         };
-        let decided = self.with_room(|state| decide(state, &mut owed));
-        if let Some(debt) = owed.debt {
-            self.pay(debt);
+        let mut left = Left::new();
+        let followers = shared.lock.enter(|state| shared.close(state, &mut left));
+        let (mut derived, mut trouble) = (Vec::new(), Vec::new());
+        let mut flow = Flow::new((0, 0), &mut derived, &mut trouble);
+        flow.ended = followers.unwrap_or_default();
+        flow.run();
+        let mut pieces = Pieces::new();
+        for thing in core::mem::take(&mut flow.left) {
+            pieces.run(|| drop(thing));
         }
-        decided
+        pieces.run(|| drop(left));
+        pieces.end();
     }
+}
 
-    /// Runs the delivery that is owed, then lets a panic on the way go on.
-    #[cold]
-    #[inline(never)]
-    fn pay(&self, debt: Debt<T>) {
-        self.shared().follow(debt.follow);
-        if let Some(panic) = debt.trouble {
-            resume(panic);
+impl<T> Shared<T> {
+    /// What is there to look at, for `Debug`: `None` while this very thread is inside.
+    pub(crate) fn peek<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        if inside() == Inside::Predicate {
+            return None;
         }
-    }
-
-    /// The same as `write`, without waiting.
-    pub(crate) fn write_now<R>(
-        &self,
-        decide: impl FnOnce(&mut State<T>, &mut Owed<'_, T>) -> R,
-    ) -> R {
-        let mut owed = Owed {
-            version: &self.version,
-            debt: None,
-        };
-        let decided = self.with(|state| decide(state, &mut owed));
-        if let Some(debt) = owed.debt {
-            self.pay(debt);
-        }
-        decided
-    }
-
-    #[cold]
-    pub(crate) fn wait_for_relief(&self) {
-        let shared = self.shared();
-        let listener = shared.relief.listen();
-        let crowded = shared.lock.with(|state| state.observers().join_crowd());
-        if crowded {
-            block_on(listener);
-        }
-    }
-
-    /// Ends the state: every watcher may drain what it has. The value comes back.
-    pub(crate) fn close(&mut self) -> Option<T> {
-        let shared = self.shared.get();
-        let lock = match &shared {
-            Some(shared) => &shared.lock,
-            None => &self.plain,
-        };
-        let (value, end) = lock.with(|state| {
-            let end = state.observers.as_mut().map(|observers| observers.end());
-            (state.value.take(), end)
+        let mut left = Left::new();
+        let seen = self.lock.enter(|state| {
+            let section = Section {
+                shared: self,
+                state,
+                left: &mut left,
+            };
+            let _inside = enter(Inside::Closure);
+            section.state.value.as_ref().map(f)
         });
-        if let Some(end) = end.filter(|_| !cfg!(fault = "silent_end")) {
-            end.run();
-        }
-        value
+        seen.flatten()
     }
 }

@@ -15,7 +15,7 @@ macro_rules! message {
     };
 }
 
-/// The watched value is gone, and its watcher has drained all that happened.
+/// The watched value is gone: a watcher has drained all that happened, a wait will find no match any more.
 ///
 /// # Examples
 ///
@@ -30,7 +30,7 @@ macro_rules! message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Closed;
 
-message!(Closed, self => "the watched value is gone and every transition was received");
+message!(Closed, self => "the watched value is gone, with nothing left to receive");
 
 /// Why [`try_recv`](crate::Watcher::try_recv) had nothing to give.
 ///
@@ -55,7 +55,7 @@ pub enum TryRecvError {
 
 message!(TryRecvError, self => match self {
     TryRecvError::Empty => "no transition of the watched value is waiting",
-    TryRecvError::Closed => "the watched value is gone and every transition was received",
+    TryRecvError::Closed => "the watched value is gone, with nothing left to receive",
 });
 
 /// The deadline came before the awaited value did.
@@ -76,34 +76,67 @@ pub struct TimedOut;
 
 message!(TimedOut, self => "timed out waiting for a watched value");
 
-/// Why [`recv_timeout`](crate::Watcher::recv_timeout) had nothing to give.
+/// Why there was nothing to give by the deadline, where the state may be gone as well.
 ///
 /// # Examples
 ///
 /// ```
-/// use onlooker::{RecvTimeoutError, Watched};
+/// use onlooker::{WaitError, Watched};
 /// use std::time::Duration;
 ///
 /// let state = Watched::new(0);
 /// let mut watcher = state.watch();
 /// match watcher.recv_timeout(Duration::from_millis(1)) {
 ///     Ok(change) => println!("{} -> {}", change.old, change.new),
-///     Err(RecvTimeoutError::TimedOut) => println!("nothing yet"),
-///     Err(RecvTimeoutError::Closed) => println!("nothing ever again"),
+///     Err(WaitError::TimedOut) => println!("nothing yet"),
+///     Err(WaitError::Closed) => println!("nothing ever again"),
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RecvTimeoutError {
+pub enum WaitError {
     /// Nothing happened in time; more may come.
     TimedOut,
     /// The watched value is gone; nothing more will come.
     Closed,
 }
 
-message!(RecvTimeoutError, self => match self {
-    RecvTimeoutError::TimedOut => "timed out waiting for a transition of the watched value",
-    RecvTimeoutError::Closed => "the watched value is gone and every transition was received",
+message!(WaitError, self => match self {
+    WaitError::TimedOut => "timed out waiting for a watched value",
+    WaitError::Closed => "the watched value is gone, without what was waited for",
 });
+
+/// Why [`watch_since`](crate::Watched::watch_since) cannot go on from a version: it is older than what is kept, or it
+/// is still to come.
+///
+/// # Examples
+///
+/// ```
+/// use onlooker::{Forgotten, Watched};
+///
+/// let state = Watched::with_history(0, 2);
+/// (1..=5).for_each(|n| { state.set(n); });
+/// assert_eq!(state.watch_since(1).unwrap_err(), Forgotten { oldest: Some(3) });
+/// assert_eq!(*state.watch_since(3).unwrap().seen(), 3);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Forgotten {
+    /// The smallest version that works; `None` where none is kept at all, on a derived view.
+    pub oldest: Option<u64>,
+}
+
+impl fmt::Display for Forgotten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.oldest {
+            Some(oldest) => write!(
+                f,
+                "the history of the watched value does not reach that version, only from {oldest} on"
+            ),
+            None => f.write_str("the watched value keeps no history"),
+        }
+    }
+}
+
+impl Error for Forgotten {}
 
 impl From<Closed> for TryRecvError {
     fn from(_: Closed) -> Self {
@@ -111,14 +144,14 @@ impl From<Closed> for TryRecvError {
     }
 }
 
-impl From<Closed> for RecvTimeoutError {
+impl From<Closed> for WaitError {
     fn from(_: Closed) -> Self {
-        RecvTimeoutError::Closed
+        WaitError::Closed
     }
 }
 
-impl From<TimedOut> for RecvTimeoutError {
+impl From<TimedOut> for WaitError {
     fn from(_: TimedOut) -> Self {
-        RecvTimeoutError::TimedOut
+        WaitError::TimedOut
     }
 }

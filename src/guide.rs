@@ -50,7 +50,7 @@
 /// ```
 /// # futures_lite::future::block_on(async {
 /// let (ready, shutdown) = (onlooker::Watched::new(false), onlooker::Watched::new(false));
-/// let wait = ready.wait_for(true).until(shutdown.wait_for(true));
+/// let wait = ready.wait_for(true).unless(shutdown.wait_for(true));
 /// shutdown.set(true);
 /// assert!(wait.await.is_err());
 /// # });

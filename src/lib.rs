@@ -101,37 +101,44 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-// In the order a value travels.
+// The faces.
+mod derived;
+mod look;
+mod view;
 mod watched;
 
-mod cell;
-
+// The handles.
 mod callback;
-mod observers;
+mod inspect;
 mod paced;
-mod ring;
-mod targets;
+mod reader;
 mod wait;
-
 mod watcher;
 
-// Beside them.
+// A set goes this way down.
+mod cell;
+mod observers;
+mod settle;
+
+// What it runs on, and what everybody knows.
 #[cfg(doctest)]
 mod compile_fail;
 mod error;
+#[cfg(feature = "portable-atomic")]
+mod forward;
 pub mod guide;
 mod park;
-mod reader;
-mod roll;
+mod slab;
 mod sync;
 mod timer;
 mod transition;
 
 pub use callback::Callback;
-pub use error::{Closed, RecvTimeoutError, TimedOut, TryRecvError};
+pub use error::{Closed, Forgotten, TimedOut, TryRecvError, WaitError};
+pub use inspect::{Details, Inspection, Observer};
+pub use observers::Overflow;
 pub use paced::SetPaced;
 pub use reader::Reader;
-pub use ring::Overflow;
 #[cfg(feature = "async-std")]
 pub use timer::AsyncStd;
 #[cfg(feature = "embassy")]
@@ -140,8 +147,11 @@ pub use timer::Embassy;
 pub use timer::Smol;
 #[cfg(feature = "tokio")]
 pub use timer::Tokio;
-pub use timer::{Timer, Until};
+pub use timer::{Timeout, Timer, Unless};
 pub use transition::Transition;
-pub use wait::Wait;
+pub use view::View;
+pub use wait::{OwnedWait, Wait};
 pub use watched::Watched;
-pub use watcher::{Recv, Seek, Watcher};
+#[cfg(feature = "std")]
+pub use watcher::Iter;
+pub use watcher::{Recv, TryIter, Values, Watcher, WatcherWait};

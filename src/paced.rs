@@ -1,59 +1,23 @@
 //! Setters that wait for room: a lossless bound.
 
-use crate::cell::{Cell, Shared};
-use crate::observers::Place;
-use crate::roll::{Key, Roll};
-use crate::sync::{after_pop, fence};
+use crate::cell::{Cell, Shared, Slot, Writing};
+use crate::error::TimedOut;
+use crate::observers::{LinePlace, Origin, Place};
+use crate::slab::Key;
+use crate::sync::{drop_outside, fence};
+use crate::timer::{Awaited, deadlines};
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-
-/// Who waits for room, in the order they came. Guarded by the state's lock.
-///
-/// **Only the first in line may set; whoever makes room calls the first, and a first that leaves calls the next.**
-/// (Loom models `paced_*` check it.)
-pub(crate) struct Queue {
-    line: Roll<Option<Waker>>,
-}
-
-impl Queue {
-    pub(crate) const fn new() -> Self {
-        Self { line: Roll::new() }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.line.len()
-    }
-
-    /// The first one's waker, to be woken where no lock is held.
-    pub(crate) fn call_first(&mut self) -> Option<Waker> {
-        self.line.rewind();
-        self.line.advance().and_then(|(_, waker)| waker.take())
-    }
-
-    /// Gives up a place, with the waker in it. If that was the first, the next one is called: its waker too.
-    pub(crate) fn leave(&mut self, key: Key) -> (Option<Waker>, Option<Waker>) {
-        let first = self.is_first(Some(key)) && !cfg!(fault = "line_breaks");
-        let own = self.line.leave(key).flatten();
-        (own, if first { self.call_first() } else { None })
-    }
-
-    fn is_first(&mut self, key: Option<Key>) -> bool {
-        self.line.rewind();
-        match (self.line.advance(), key) {
-            (None, _) => true,
-            (Some((first, _)), Some(key)) => first == key,
-            (Some(_), None) => cfg!(fault = "queue_jumped"),
-        }
-    }
-}
+use futures_core::FusedFuture;
 
 /// Sets once every bounded buffer has room. Made by [`Watched::set_paced`](crate::Watched::set_paced).
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is ready it has set nothing, and its place in line goes to the next.
+/// Dropped before it is ready it has set nothing, and its place in line goes to the next. Kept but no longer polled it
+/// keeps its place.
 ///
 /// # Examples
 ///
@@ -72,24 +36,128 @@ impl Queue {
 /// assert!(second.await);
 /// # });
 /// ```
-#[must_use = "a paced set does nothing unless you `.await` it"]
+#[must_use = "a paced set does nothing unless you `.await` it, or call `wait` on a plain thread"]
 pub struct SetPaced<'a, T> {
     cell: &'a Cell<T>,
     /// `None` once it was set.
     value: Option<T>,
     /// Its place in line, once it had to wait.
     place: Option<Key>,
+    origin: Origin,
 }
 
 impl<T> Unpin for SetPaced<'_, T> {}
 
 impl<'a, T> SetPaced<'a, T> {
+    #[track_caller]
     pub(crate) fn new(cell: &'a Cell<T>, value: T) -> Self {
         Self {
             cell,
             value: Some(value),
             place: None,
+            origin: Origin::at(0),
         }
+    }
+}
+
+/// Whether a paced setter may set: it is first in line, and every bounded buffer has room.
+fn may_set<T>(writing: &mut Writing<'_, T>, place: Option<Key>) -> bool {
+    let observers = &mut writing.state.observers;
+    if !observers.line.is_first(place) {
+        return false;
+    }
+    // Says so before it looks for room: a watcher pops first and looks for us second, so one of the two sees the other.
+    writing.shared.pacing.store(observers.line.len().max(1));
+    fence();
+    observers.seats.iter().all(|seat| seat.has_room())
+}
+
+impl<T: PartialEq> SetPaced<'_, T> {
+    fn poll_set(&mut self, waker: Option<&Waker>) -> Poll<bool> {
+        assert!(
+            self.value.is_some(),
+            "onlooker: a paced set was polled after it had set"
+        );
+        let place = self.place;
+        // Cloned before the lock; whoever is left over is dropped after it.
+        let mut left_over = waker.cloned();
+        let origin = self.origin;
+        let slot = &mut self.value;
+        let (turn, owing) = self.cell.act_and_owe(|writing| {
+            let Some(value) = slot else {
+                unreachable!("it was looked for above")
+            };
+            if may_set(writing, place) {
+                // The user's code comes before anything moves.
+                let changes = *writing.state.value() != *value;
+                let line = &mut writing.state.observers.line;
+                let (own, next) = match place {
+                    Some(key) => line.leave(key),
+                    None => (None, None),
+                };
+                writing.shared.pacing.store(line.len());
+                left_over = own;
+                if let Some(next) = next {
+                    writing.wake(next);
+                }
+                if changes {
+                    writing.commit(value);
+                }
+                return Some(changes);
+            }
+            let line = &mut writing.state.observers.line;
+            match place.and_then(|key| line.get(key)) {
+                Some(at) if left_over.is_some() => core::mem::swap(&mut at.waker, &mut left_over),
+                Some(_) => {}
+                None => {
+                    let since = writing.state.seq;
+                    self.place = Some(line.join(LinePlace {
+                        waker: left_over.take(),
+                        origin: origin.since(since),
+                    }));
+                }
+            }
+            writing.shared.pacing.store(line.len());
+            None
+        });
+        let Some(changed) = turn else {
+            Shared::pay(&self.cell.shared(), owing);
+            drop_outside(left_over);
+            return Poll::Pending;
+        };
+        // Done is said before anything of the user's runs.
+        self.place = None;
+        let replaced = Slot(self.value.take());
+        let dropped = Slot(left_over);
+        Shared::pay(&self.cell.shared(), owing);
+        drop(dropped);
+        drop(replaced);
+        Poll::Ready(changed)
+    }
+}
+
+/// Sets if there is room and nobody stands in line.
+#[track_caller]
+pub(crate) fn try_set_paced<T: PartialEq>(cell: &Cell<T>, value: T) -> Result<bool, T> {
+    let mut slot = Slot(Some(value));
+    let set = cell.act(|writing| {
+        let Some(value) = &mut slot.0 else {
+            unreachable!("it was put there above")
+        };
+        if *writing.state.value() == *value {
+            return Some(false);
+        }
+        let sets = may_set(writing, None);
+        let line = &writing.state.observers.line;
+        writing.shared.pacing.store(line.len());
+        sets.then(|| {
+            writing.commit(value);
+            true
+        })
+    });
+    match set {
+        Some(changed) => Ok(changed),
+        None => Err(slot.take()),
     }
 }
 
@@ -97,69 +165,45 @@ impl<T: PartialEq> Future for SetPaced<'_, T> {
     type Output = bool;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
-        let this = &mut *self;
-        let (place, shared) = (this.place, this.cell.shared());
-        let Some(value) = &mut this.value else {
-            panic!("onlooker: a paced set was polled after it had set");
-        };
-        // Cloned before the lock; whoever is left over is dropped after it.
-        let mut waker = Some(context.waker().clone());
-        let (turn, _left_over) = this.cell.write_now(|state, owed| {
-            let observers = state.observers();
-            let first = observers.paced.is_first(place);
-            if first {
-                // Says so before it looks for room: a watcher pops first and looks for us second, so one of the two
-                // sees the other.
-                shared.pacing.store(observers.paced.len().max(1));
-                fence();
-            }
-            if first && observers.has_room() {
-                // The user's code comes before anything moves.
-                let changes = *state.value() != *value;
-                let observers = state.observers();
-                let own = place.and_then(|key| observers.paced.line.leave(key));
-                shared.pacing.store(observers.paced.len());
-                if let Some(next) = observers.paced.call_first() {
-                    observers.wake_later(next);
-                }
-                if changes {
-                    state.commit(value, owed);
-                } else {
-                    owed.follow(observers.take_serving());
-                }
-                return (Turn::Set(changes), own.flatten());
-            }
-            let paced = &mut observers.paced;
-            match place.and_then(|key| paced.line.get(key)) {
-                Some(at) => {
-                    core::mem::swap(at, &mut waker);
-                    (Turn::Wait(place), None)
-                }
-                None => {
-                    let place = paced.line.join(waker.take());
-                    shared.pacing.store(paced.len());
-                    (Turn::Wait(Some(place)), None)
-                }
-            }
-        });
-        match turn {
-            Turn::Wait(place) => {
-                this.place = place;
-                Poll::Pending
-            }
-            Turn::Set(changed) => {
-                this.place = None;
-                this.value = None;
-                Poll::Ready(changed)
-            }
-        }
+        self.poll_set(Some(context.waker()))
     }
 }
 
-enum Turn {
-    Set(bool),
-    Wait(Option<Key>),
+impl<T: PartialEq> FusedFuture for SetPaced<'_, T> {
+    fn is_terminated(&self) -> bool {
+        self.value.is_none()
+    }
 }
+
+impl<T: PartialEq> Awaited for SetPaced<'_, T> {
+    type Timed = Result<bool, TimedOut>;
+
+    fn last_look(mut self: Pin<&mut Self>) -> Option<bool> {
+        match self.poll_set(None) {
+            Poll::Ready(changed) => Some(changed),
+            Poll::Pending => None,
+        }
+    }
+
+    fn in_time(output: bool) -> Self::Timed {
+        Ok(output)
+    }
+
+    fn too_late() -> Self::Timed {
+        Err(TimedOut)
+    }
+}
+
+deadlines!(
+    ['a, T: PartialEq] SetPaced<'a, T>,
+    "[`TimedOut`]", bool, Result<bool, TimedOut>,
+    [
+        "let state = onlooker::Watched::new(0);",
+        "let full = state.watch_bounded(1, onlooker::Overflow::DropNewest);",
+        "state.set(1);"
+    ],
+    "state.set_paced(2)"
+);
 
 impl<T> Drop for SetPaced<'_, T> {
     fn drop(&mut self) {
@@ -169,24 +213,11 @@ impl<T> Drop for SetPaced<'_, T> {
     }
 }
 
-impl<T> fmt::Debug for SetPaced<'_, T> {
+impl<T: fmt::Debug> fmt::Debug for SetPaced<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SetPaced")
+            .field("value", &self.value)
             .field("waiting", &self.place.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-impl<T> Shared<T> {
-    /// A watcher has made room, or left: calls the first paced setter, if one waits.
-    pub(crate) fn made_room(&self) {
-        after_pop();
-        if self.pacing.load() == 0 || cfg!(fault = "room_unsaid") {
-            return;
-        }
-        let first = self.lock.with(|state| state.observers().paced.call_first());
-        if let Some(first) = first {
-            first.wake();
-        }
     }
 }

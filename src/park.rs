@@ -115,6 +115,6 @@ mod imp {
 mod imp {
     use core::future::Future;
 
-    /// Without threads nobody waits for the backlog (`Serving::may_wait`), and nobody comes here.
+    /// Without threads nobody waits for a turn (`sync::MAY_WAIT`), and nobody comes here.
     pub(crate) fn block_on<F: Future>(_: F) {}
 }

@@ -3,28 +3,68 @@
 //! Each back-end, a file, offers the same names. [`Lock`] is `with(|state| …)` and not a guard, because a critical
 //! section cannot be one.
 //!
-//! **Re-entry.** Code of the user that runs under the lock (`PartialEq`, `Clone`, the closures of the atomic
-//! writers) may not come back to the same state. Whoever holds a lock leaves its name on it; only who finds the
-//! lock taken reads the name, so the check is two plain stores on the fast path.
+//! **Re-entry.** Code of the user that runs under a lock may not come back to the same state. Whoever holds a lock
+//! leaves its name on it; only who finds the lock taken reads the name, so the check is two plain stores on the fast
+//! path.
 
 #[cfg(not(any(feature = "std", feature = "critical-section")))]
 compile_error!(
     "onlooker needs a lock: enable the feature `std` (the default), or `critical-section` on targets without std"
 );
 
-pub(crate) use backend::{Counter, Held, Lock, Once, Version};
+pub(crate) use backend::{Held, Lock, Once};
+
+#[cfg(not(loom))]
+pub(crate) use atomics::{Counter, Version};
+#[cfg(loom)]
+pub(crate) use backend::{Counter, Version};
 
 #[cfg(not(feature = "portable-atomic"))]
 pub(crate) use alloc::sync::Arc;
 #[cfg(feature = "portable-atomic")]
 pub(crate) use portable_atomic_util::Arc;
 
-pub(crate) use panics::{Panic, catch, panicking, resume};
-pub(crate) use serving::Serving;
+/// A handle that forgets its type. The `Arc` of targets without compare-and-swap cannot on its own: there a second one
+/// holds the first, which costs an allocation.
+macro_rules! erase {
+    ($arc:expr => $type:ty) => {{
+        #[cfg(not(feature = "portable-atomic"))]
+        let erased: $crate::sync::Arc<$type> = $arc;
+        #[cfg(feature = "portable-atomic")]
+        let erased: $crate::sync::Arc<$type> = {
+            let boxed: alloc::boxed::Box<$type> = alloc::boxed::Box::new($arc);
+            $crate::sync::Arc::from(boxed)
+        };
+        erased
+    }};
+}
+pub(crate) use erase;
 
-const REENTRY: &str = "onlooker: the same `Watched` was called from inside one of its own closures \
-    (`read`, `set_if`, `update`, `try_update`, `modify`) or from its value's own `PartialEq` or `Clone`; \
-    these run under its lock, so compute there and call after they returned";
+pub(crate) use panics::{Panic, catch, panicking, resume};
+pub(crate) use place::{Inside, enter, inside};
+
+/// Whether a setter may wait for another thread. With interrupts nobody may: what it waits for may be the code that it
+/// interrupted.
+pub(crate) const MAY_WAIT: bool = cfg!(any(
+    loom,
+    all(feature = "std", not(feature = "critical-section"))
+));
+
+/// Whether a commit may come at a point where nothing can be allocated.
+pub(crate) const INTERRUPTS: bool = cfg!(feature = "critical-section");
+
+const REENTRY: &str = "onlooker: a state was called from inside one of its own closures (`read`, `set_if`, `update`, \
+    `try_update`, `modify`, `replace_with`), or from its value's own `PartialEq` or `Clone`; these run under its lock, \
+    so compute there and call after they returned";
+
+const IN_CLOSURE: &str = "onlooker: a state was set from inside a closure (`read`, `set_if`, `update`, `try_update`, \
+    `modify`, `replace_with`) or from a value's own `PartialEq` or `Clone`; these run under its lock, where the \
+    callbacks of the other state could not run, so compute there and set after they returned";
+
+const IN_PREDICATE: &str = "onlooker: a state was called from inside a predicate of a wait; predicates run under its \
+    lock, inside the commit, and look at nothing but the value they are given. What has to look at more waits on a \
+    watcher (`watcher.wait_until(…)`, whose predicates run in the caller and may call anything), or on several states \
+    in one (`View::zip`)";
 
 /// `const fn` where the back-end allows it: loom's types have no const constructor.
 macro_rules! const_fn {
@@ -57,11 +97,36 @@ impl<S> Lock<S> {
     }
 }
 
+/// Panics where a state may not be called at all: in a predicate.
+#[inline]
+#[track_caller]
+pub(crate) fn forbid_in_predicate() {
+    if inside() == Inside::Predicate {
+        broken_rule(IN_PREDICATE);
+    }
+}
+
+/// Panics where no state may be set: in a closure and in a predicate.
+#[inline]
+#[track_caller]
+pub(crate) fn forbid_in_closure() {
+    match inside() {
+        Inside::Nothing => {}
+        Inside::Closure => broken_rule(IN_CLOSURE),
+        Inside::Predicate => broken_rule(IN_PREDICATE),
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn broken_rule(rule: &str) -> ! {
+    panic!("{rule}")
+}
+
 /// A store before this fence and a load after it keep their order, for every thread.
 #[inline]
 pub(crate) fn fence() {
-    #[cfg(fault = "no_fence")]
-    return;
     #[cfg(not(loom))]
     core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
     #[cfg(loom)]
@@ -79,6 +144,15 @@ pub(crate) fn after_pop() {
     fence();
 }
 
+/// Lets a peer that is half way through a ring operation go on.
+#[inline]
+pub(crate) fn spin() {
+    #[cfg(not(loom))]
+    core::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
 /// Runs one ring operation where no interrupt can come between its halves: the ring below spins on a peer that
 /// is half way through, which on one core would be for ever. (`cfg(rings_unmasked)` leaves that out, for the firmware
 /// test to see that it hangs.)
@@ -91,15 +165,15 @@ pub(crate) fn ring<R>(operation: impl FnOnce() -> R) -> R {
 }
 
 #[cfg(all(not(feature = "critical-section"), not(loom)))]
-#[path = "sync/threads.rs"]
+#[path = "sync/std.rs"]
 mod backend;
 
 #[cfg(all(feature = "critical-section", not(loom)))]
-#[path = "sync/masked.rs"]
+#[path = "sync/critical_section.rs"]
 mod backend;
 
 #[cfg(loom)]
-#[path = "sync/explored.rs"]
+#[path = "sync/loom.rs"]
 mod backend;
 
 #[cfg(not(loom))]
@@ -131,8 +205,8 @@ mod atomics {
 
     #[cfg(target_has_atomic = "64")]
     impl Version {
-        pub(crate) const fn new() -> Self {
-            Self(core::sync::atomic::AtomicU64::new(0))
+        pub(crate) const fn new(version: u64) -> Self {
+            Self(core::sync::atomic::AtomicU64::new(version))
         }
 
         /// Acquire: pairs with the release in `publish`.
@@ -153,7 +227,7 @@ mod atomics {
 
     #[cfg(not(target_has_atomic = "64"))]
     impl Version {
-        pub(crate) const fn new() -> Self {
+        pub(crate) const fn new(_: u64) -> Self {
             Self
         }
 
@@ -171,16 +245,48 @@ mod panics {
     use alloc::boxed::Box;
     use core::any::Any;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::sync::{Mutex, PoisonError};
 
-    pub(crate) type Panic = Box<dyn Any + Send>;
+    /// What somebody's code panicked with. In a mutex, which makes it `Sync`: a wait keeps it for its waiter.
+    pub(crate) struct Panic(Option<Box<Mutex<Box<dyn Any + Send>>>>);
+
+    impl Panic {
+        fn take(&mut self) -> Option<Box<dyn Any + Send>> {
+            let payload = self.0.take()?.into_inner();
+            Some(payload.unwrap_or_else(PoisonError::into_inner))
+        }
+    }
+
+    /// Nobody is told of it. Its payload is somebody's value, whose drop may panic in turn, as may that panic's
+    /// payload: after a few of those the rest is leaked.
+    impl Drop for Panic {
+        fn drop(&mut self) {
+            let mut payload = self.take();
+            for _ in 0..8 {
+                match catch_unwind(AssertUnwindSafe(|| drop(payload.take()))) {
+                    Ok(()) => return,
+                    Err(next) => payload = Some(next),
+                }
+            }
+            core::mem::forget(payload);
+        }
+    }
 
     #[inline]
     pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
-        catch_unwind(AssertUnwindSafe(f))
+        catch_unwind(AssertUnwindSafe(f)).map_err(keep)
     }
 
-    pub(crate) fn resume(panic: Panic) -> ! {
-        resume_unwind(panic)
+    #[cold]
+    fn keep(payload: Box<dyn Any + Send>) -> Panic {
+        Panic(Some(Box::new(Mutex::new(payload))))
+    }
+
+    pub(crate) fn resume(mut panic: Panic) -> ! {
+        match panic.take() {
+            Some(payload) => resume_unwind(payload),
+            None => unreachable!("it is taken once"),
+        }
     }
 
     pub(crate) fn panicking() -> bool {
@@ -192,6 +298,7 @@ mod panics {
 mod panics {
     pub(crate) enum Panic {}
 
+    #[inline]
     pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
         Ok(f())
     }
@@ -205,48 +312,164 @@ mod panics {
     }
 }
 
-/// Marks the thread that is inside a delivery, of any state: a setter there never waits for the backlog.
-/// With interrupts no setter may wait, since what it waits for may be the code it interrupted.
-#[cfg(all(feature = "std", any(not(feature = "critical-section"), loom)))]
-mod serving {
-    use core::cell::Cell;
+/// How late it is, for how long a callback takes; without std nobody knows.
+#[cfg(feature = "std")]
+pub(crate) fn clock() -> Option<std::time::Instant> {
+    Some(std::time::Instant::now())
+}
 
-    #[cfg(not(loom))]
-    std::thread_local!(static DEPTH: Cell<usize> = const { Cell::new(0) });
-    #[cfg(loom)]
-    loom::thread_local!(static DEPTH: Cell<usize> = Cell::new(0));
+#[cfg(not(feature = "std"))]
+pub(crate) fn clock() -> Option<core::time::Duration> {
+    None
+}
 
-    pub(crate) struct Serving(());
+/// Runs pieces of the user's code one by one, each caught by itself, and keeps the first panic until the end.
+#[derive(Default)]
+pub(crate) struct Pieces {
+    first: Option<Panic>,
+}
 
-    impl Serving {
-        pub(crate) fn enter() -> Self {
-            DEPTH.with(|depth| depth.set(depth.get() + 1));
-            Self(())
-        }
+impl Pieces {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
 
-        pub(crate) fn may_wait() -> bool {
-            DEPTH.with(|depth| depth.get() == 0)
+    #[inline]
+    pub(crate) fn run<R>(&mut self, piece: impl FnOnce() -> R) -> Option<R> {
+        match catch(piece) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                self.keep(panic);
+                None
+            }
         }
     }
 
-    impl Drop for Serving {
-        fn drop(&mut self) {
-            DEPTH.with(|depth| depth.set(depth.get() - 1));
+    #[cold]
+    pub(crate) fn keep(&mut self, panic: Panic) {
+        self.first.get_or_insert(panic);
+    }
+
+    /// Lets the first panic go on, unless one is on its way already: a second would end the process.
+    #[inline]
+    pub(crate) fn end(self) {
+        if let Some(panic) = self.first {
+            if !panicking() {
+                resume(panic);
+            }
         }
     }
 }
 
-#[cfg(not(all(feature = "std", any(not(feature = "critical-section"), loom))))]
-mod serving {
-    pub(crate) struct Serving(());
+/// Drops what somebody left, where no lock is held. A panic goes on, unless one is on its way already.
+#[inline]
+pub(crate) fn drop_outside<V>(left: V) {
+    if core::mem::needs_drop::<V>() {
+        let mut pieces = Pieces::new();
+        pieces.run(|| drop(left));
+        pieces.end();
+    }
+}
 
-    impl Serving {
-        pub(crate) fn enter() -> Self {
-            Self(())
+/// Drops what somebody left before `result` is given out. If that panics, `result` goes first, by itself.
+#[inline]
+pub(crate) fn drop_before<V, R>(left: V, result: R) -> R {
+    let mut pieces = Pieces::new();
+    pieces.run(|| drop(left));
+    if pieces.first.is_none() || panicking() {
+        return result;
+    }
+    pieces.run(|| drop(result));
+    pieces.end();
+    unreachable!("there was a panic, and it goes on")
+}
+
+/// A variable of each thread, as a function that lends it out. Without std it is one of the whole program, behind the
+/// critical section. Nothing in it is dropped with its thread, so it is there for as long as the thread runs.
+macro_rules! per_thread {
+    ($(#[$meta:meta])* fn $name:ident() -> $type:ty = $init:expr) => {
+        $(#[$meta])*
+        fn $name<R>(f: impl FnOnce(&mut $type) -> R) -> R {
+            #[cfg(all(feature = "std", not(loom)))]
+            {
+                std::thread_local!(
+                    static IT: core::mem::ManuallyDrop<core::cell::RefCell<$type>> =
+                        const { core::mem::ManuallyDrop::new(core::cell::RefCell::new($init)) }
+                );
+                IT.with(|it| f(&mut it.borrow_mut()))
+            }
+            #[cfg(loom)]
+            {
+                loom::thread_local!(static IT: core::cell::RefCell<$type> = core::cell::RefCell::new($init));
+                IT.with(|it| f(&mut it.borrow_mut()))
+            }
+            #[cfg(not(any(feature = "std", loom)))]
+            {
+                static IT: $crate::sync::Lock<$type> = $crate::sync::Lock::new($init);
+                IT.with(f)
+            }
         }
+    };
+}
+pub(crate) use per_thread;
 
-        pub(crate) fn may_wait() -> bool {
-            false
+/// Where this thread is: inside somebody's closure or predicate, under a lock.
+mod place {
+    /// What of the user's runs under a lock of this thread.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Inside {
+        Nothing,
+        /// A closure of a writer or reader, or a comparison or clone of a value: sets no state.
+        Closure,
+        /// A predicate of a wait, or the function of a derived view: calls no state.
+        Predicate,
+    }
+
+    #[cfg(all(feature = "std", not(loom)))]
+    std::thread_local!(static INSIDE: core::cell::Cell<Inside> = const { core::cell::Cell::new(Inside::Nothing) });
+
+    #[cfg(loom)]
+    loom::thread_local!(static INSIDE: core::cell::Cell<Inside> = core::cell::Cell::new(Inside::Nothing));
+
+    #[cfg(any(feature = "std", loom))]
+    #[inline]
+    pub(crate) fn inside() -> Inside {
+        INSIDE.with(core::cell::Cell::get)
+    }
+
+    #[cfg(any(feature = "std", loom))]
+    #[inline]
+    fn replace(inside: Inside) -> Inside {
+        INSIDE.with(|it| it.replace(inside))
+    }
+
+    /// Without std only who is in the critical section writes it, and puts it back before it leaves.
+    #[cfg(not(any(feature = "std", loom)))]
+    static INSIDE: critical_section::Mutex<core::cell::Cell<Inside>> =
+        critical_section::Mutex::new(core::cell::Cell::new(Inside::Nothing));
+
+    #[cfg(not(any(feature = "std", loom)))]
+    pub(crate) fn inside() -> Inside {
+        critical_section::with(|cs| INSIDE.borrow(cs).get())
+    }
+
+    #[cfg(not(any(feature = "std", loom)))]
+    fn replace(inside: Inside) -> Inside {
+        critical_section::with(|cs| INSIDE.borrow(cs).replace(inside))
+    }
+
+    /// Marks this thread for as long as it lives.
+    pub(crate) struct Mark(Inside);
+
+    #[inline]
+    pub(crate) fn enter(inside: Inside) -> Mark {
+        Mark(replace(inside))
+    }
+
+    impl Drop for Mark {
+        #[inline]
+        fn drop(&mut self) {
+            replace(self.0);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Deadlines: a runtime's sleep behind one trait, and the future that gives up.
 
-use crate::error::TimedOut;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -64,51 +63,248 @@ where
     }
 }
 
+/// A future of this crate, as those that bound it see it.
+pub trait Awaited: Future {
+    /// What it gives if there is a deadline.
+    type Timed;
+
+    /// The output, if there is one by now: without a task to wake, and however much there is to look through.
+    #[doc(hidden)]
+    fn last_look(self: Pin<&mut Self>) -> Option<Self::Output>;
+
+    /// It was there in time.
+    #[doc(hidden)]
+    fn in_time(output: Self::Output) -> Self::Timed;
+
+    /// It was not.
+    #[doc(hidden)]
+    fn too_late() -> Self::Timed;
+}
+
 pin_project! {
-    /// A future that gives up at a deadline: `Ok` of its output, or [`TimedOut`].
+    /// A future with a deadline of any kind: `Ok` of its output, or `Err` of what the other future gave.
     ///
-    /// Made by the `timeout` and `until` methods of this crate's futures. The inner future is asked first, so a
-    /// match wins a tie.
+    /// Made by the `unless` methods of this crate's futures. When the other future is ready this one is looked at once
+    /// more: a match that was there before wins.
     ///
     /// # Cancel safety
     ///
-    /// As cancel safe as the future inside: dropping this, or the time-out, drops that.
+    /// As cancel safe as the two futures inside, which it drops.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use onlooker::Watched;
+    ///
+    /// let state = Watched::new(0);
+    /// let wait = state.wait_for(1).unless(async { "any other future" });
+    /// assert_eq!(wait.await, Err("any other future"));
+    /// # });
+    /// ```
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless you `.await` them"]
+    pub struct Unless<F, D> {
+        #[pin]
+        future: F,
+        #[pin]
+        other: D,
+    }
+}
+
+impl<F, D> Unless<F, D> {
+    pub(crate) fn new(future: F, other: D) -> Self {
+        Self { future, other }
+    }
+}
+
+impl<F: Awaited, D: Future> Future for Unless<F, D> {
+    type Output = Result<F::Output, D::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Poll::Ready(output) = this.future.as_mut().poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        let Poll::Ready(other) = this.other.poll(context) else {
+            return Poll::Pending;
+        };
+        // Its wake may have been held up, or it may have yielded with more to look through.
+        Poll::Ready(this.future.last_look().ok_or(other))
+    }
+}
+
+pin_project! {
+    /// A future with a time limit: its output, or an error that says so.
+    ///
+    /// Made by the `timeout` methods of this crate's futures. When the time is over the future is looked at once more:
+    /// a match that was there before wins.
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as the future inside, which it drops.
     ///
     /// # Examples
     ///
     /// ```
     /// # futures_lite::future::block_on(async {
     /// use onlooker::{TimedOut, Watched};
+    /// use std::time::Duration;
     ///
     /// let state = Watched::new(0);
-    /// let wait = state.wait_for(1).until(async { /* any future, here one that is ready */ });
-    /// assert_eq!(wait.await, Err(TimedOut));
+    /// let timer = |_: Duration| std::future::ready(()); // or `Smol`, `Tokio` …
+    /// let late = state.wait_for(1).timeout(timer, Duration::from_millis(1));
+    /// assert_eq!(late.await, Err(TimedOut));
     /// # });
     /// ```
     #[derive(Debug)]
     #[must_use = "futures do nothing unless you `.await` them"]
-    pub struct Until<F, D> {
+    pub struct Timeout<F, S> {
         #[pin]
-        future: F,
-        #[pin]
-        deadline: D,
+        inner: Unless<F, S>,
     }
 }
 
-impl<F, D> Until<F, D> {
-    pub(crate) fn new(future: F, deadline: D) -> Self {
-        Self { future, deadline }
-    }
-}
-
-impl<F: Future, D: Future> Future for Until<F, D> {
-    type Output = Result<F::Output, TimedOut>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(output) = this.future.poll(context) {
-            return Poll::Ready(Ok(output));
+impl<F, S> Timeout<F, S> {
+    pub(crate) fn new(future: F, sleep: S) -> Self {
+        Self {
+            inner: Unless::new(future, sleep),
         }
-        this.deadline.poll(context).map(|_| Err(TimedOut))
     }
 }
+
+impl<F: Awaited, S: Future> Future for Timeout<F, S> {
+    type Output = F::Timed;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Timed> {
+        let polled = self.project().inner.poll(context);
+        polled.map(|ended| match ended {
+            Ok(output) => F::in_time(output),
+            Err(_) => F::too_late(),
+        })
+    }
+}
+
+/// Runs `future` on this thread, asleep in between, until `deadline` at the latest.
+#[cfg(feature = "std")]
+pub(crate) fn block<F: Awaited>(future: F, deadline: Option<std::time::Instant>) -> F::Timed {
+    let mut future = core::pin::pin!(future);
+    let output = crate::park::block_until(future.as_mut(), deadline);
+    match output.or_else(|| future.last_look()) {
+        Some(output) => F::in_time(output),
+        None => F::too_late(),
+    }
+}
+
+/// The deadlines of one future: `timeout`, `unless`, and the blocking forms for plain threads.
+macro_rules! deadlines {
+    (
+        [$($generics:tt)*] $future:ty $(where $bound:ty: $($bounds:path)|+)?,
+        $error:literal, $output:ty, $timed:ty, [$($setup:literal),*], $call:literal
+    ) => {
+        impl<$($generics)*> $future $(where $bound: $($bounds+)+)? {
+            #[doc = concat!("Gives up once `timer` has slept for `after`, with ", $error, ".")]
+            ///
+            /// A match that was there before the time was over wins. `timer` is `Smol` or another unit struct of this
+            /// crate, or any function from a [`Duration`](core::time::Duration) to a future.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # futures_lite::future::block_on(async {
+            /// use std::time::Duration;
+            ///
+            $(#[doc = $setup])*
+            /// let timer = |_: Duration| std::future::ready(()); // or `Smol`, `Tokio` …
+            #[doc = concat!("let late = ", $call, ".timeout(timer, Duration::from_millis(1));")]
+            /// assert!(late.await.is_err());
+            /// # });
+            /// ```
+            pub fn timeout<S: $crate::Timer>(
+                self,
+                timer: S,
+                after: core::time::Duration,
+            ) -> $crate::timer::Timeout<Self, S::Sleep> {
+                $crate::timer::Timeout::new(self, timer.sleep(after))
+            }
+
+            /// Gives up once `other`, any future, is ready: then what that gave is the error.
+            ///
+            /// A match that was there before wins.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # futures_lite::future::block_on(async {
+            $(#[doc = $setup])*
+            /// let shutdown = onlooker::Watched::new("running");
+            #[doc = concat!("let stopped = ", $call, ".unless(shutdown.wait_for(\"stopping\"));")]
+            /// shutdown.set("stopping");
+            /// assert_eq!(stopped.await.unwrap_err(), "stopping");
+            /// # });
+            /// ```
+            pub fn unless<D: core::future::Future>(self, other: D) -> $crate::timer::Unless<Self, D> {
+                $crate::timer::Unless::new(self, other)
+            }
+
+            /// Puts this thread to sleep until it is over.
+            ///
+            /// # Blocking
+            ///
+            /// Blocks the thread: not for use inside an async task.
+            #[cfg(feature = "std")]
+            pub fn wait(self) -> $output {
+                $crate::park::block_on(self)
+            }
+
+            /// Puts this thread to sleep until it is over, or for `after` at most.
+            ///
+            /// What is there wins, even with a duration of zero; a duration too long for the clock is for ever.
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("Gives up with ", $error, ".")]
+            ///
+            /// # Blocking
+            ///
+            /// Blocks the thread: not for use inside an async task.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use std::time::Duration;
+            ///
+            $(#[doc = $setup])*
+            #[doc = concat!("assert!(", $call, ".wait_timeout(Duration::from_millis(1)).is_err());")]
+            /// ```
+            #[cfg(feature = "std")]
+            pub fn wait_timeout(self, after: core::time::Duration) -> $timed {
+                $crate::timer::block(self, std::time::Instant::now().checked_add(after))
+            }
+
+            /// Puts this thread to sleep until it is over, or until `deadline` at the latest.
+            ///
+            /// What is there wins, even with a deadline in the past.
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("Gives up with ", $error, ".")]
+            ///
+            /// # Blocking
+            ///
+            /// Blocks the thread: not for use inside an async task.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            $(#[doc = $setup])*
+            #[doc = concat!("assert!(", $call, ".wait_deadline(std::time::Instant::now()).is_err());")]
+            /// ```
+            #[cfg(feature = "std")]
+            pub fn wait_deadline(self, deadline: std::time::Instant) -> $timed {
+                $crate::timer::block(self, Some(deadline))
+            }
+        }
+    };
+}
+pub(crate) use deadlines;

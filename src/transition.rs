@@ -1,7 +1,5 @@
 //! One change of a watched value.
 
-use core::fmt;
-
 /// One change of a watched value: what it was, what it became, and where it stands in the one order of changes.
 ///
 /// # Examples
@@ -15,7 +13,8 @@ use core::fmt;
 /// let opened = watcher.try_recv().unwrap();
 /// assert_eq!((opened.old, opened.new, opened.seq, opened.missed), ("closed", "open", 1, 0));
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Transition<T> {
     /// The value before. For a watcher: the value it saw last, which is the same thing where nothing was missed.
     pub old: T,
@@ -26,13 +25,4 @@ pub struct Transition<T> {
     /// How many transitions this watcher lost between `old` and `new`. Always 0 on an unbounded watcher, in a
     /// callback and from `wait_for_change`.
     pub missed: u64,
-}
-
-impl<T> fmt::Debug for Transition<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transition")
-            .field("seq", &self.seq)
-            .field("missed", &self.missed)
-            .finish_non_exhaustive()
-    }
 }

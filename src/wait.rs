@@ -1,29 +1,37 @@
-//! A pending wait on a `Watched`: decided where the transition happens, latched until it is asked for.
+//! Pending waits: decided where the transition happens, latched until they are asked for.
+//!
+//! One body, [`Body`], has two faces: [`Wait`] borrows its `Watched`, [`OwnedWait`] holds on to the state. The body is
+//! a key to a desk among the state's observers, and nothing else: what was found lies there.
 
-use crate::cell::Cell;
-#[cfg(feature = "std")]
-use crate::error::TimedOut;
-use crate::observers::{Follow, JudgeKey, Place};
-use crate::sync::{Arc, Lock, Panic, catch, resume};
-use crate::targets::{Asked, Found, Group, Slot};
-use crate::timer::{Timer, Until};
+use crate::cell::{Cell, Shared, State};
+use crate::error::{Closed, TimedOut, WaitError};
+use crate::observers::{Asked, Left, Origin, Outcome, Place, Predicate, Test, Thing, Waits};
+use crate::slab::Key;
+use crate::sync::{
+    Arc, Panic, catch, drop_before, drop_outside, erase, forbid_in_predicate, resume,
+};
+use crate::timer::{Awaited, deadlines};
 use crate::transition::Transition;
 use alloc::boxed::Box;
+use core::any::Any;
 use core::fmt;
 use core::future::Future;
+use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-use core::time::Duration;
+use futures_core::FusedFuture;
 
 /// A pending wait on a [`Watched`](crate::Watched): resolves once the state did what was asked for, even if it has
 /// moved on since.
 ///
 /// Made by the `wait_…` methods of [`Watched`](crate::Watched). It is registered from the moment it exists, polled
-/// or not; every transition is offered to it as it happens, and the match is kept here until it is asked for. It
+/// or not; every transition is offered to it as it happens, and the match is kept until it is asked for. It
 /// needs no buffer, and a transition that does not match does not wake it.
 ///
 /// A plain thread waits with [`wait`](Wait::wait), [`wait_timeout`](Wait::wait_timeout) or
 /// [`wait_deadline`](Wait::wait_deadline).
+///
+/// It borrows the `Watched`. What a spawned task takes along is an [`OwnedWait`], of a [`View`](crate::View).
 ///
 /// # Cancel safety
 ///
@@ -49,438 +57,652 @@ use core::time::Duration;
 /// ```
 #[must_use = "a wait does nothing unless you `.await` it, or call `wait` on a plain thread"]
 pub struct Wait<'a, U> {
-    phase: Phase<'a, U>,
+    body: Body<U, &'a dyn Asks<U>, &'a dyn AsksJudged>,
 }
 
-enum Phase<'a, U> {
-    /// Decided at the call. Registered nowhere.
-    Ready(U),
-    /// The judge panicked at the call. Registered nowhere.
+/// A pending wait on a [`View`](crate::View): as a [`Wait`], and `'static`: a spawned task takes it along.
+///
+/// Made by the `wait_…` methods of [`View`](crate::View), and registered at that call. Its output is `Ok` of what was
+/// found, or [`Closed`] once the `Watched` is gone and there was no match; a match that was there before stays.
+///
+/// It counts in [`view_count`](crate::Watched::view_count) until it is dropped.
+///
+/// # Cancel safety
+///
+/// Dropping it takes it off the state and frees what it held; nothing else notices.
+///
+/// # Panics
+///
+/// Polling panics with the predicate's own panic if the predicate panicked (`std`), and if the wait has already
+/// given its output.
+///
+/// # Examples
+///
+/// ```
+/// use onlooker::Watched;
+/// use std::thread;
+///
+/// let state = Watched::new("open");
+/// let closing = state.view().wait_for("closing"); // registered here, not in the thread
+/// let waiter = thread::spawn(move || closing.wait());
+/// state.set("closing");
+/// state.set("closed");
+/// assert_eq!(waiter.join().unwrap(), Ok("closing"));
+/// ```
+#[must_use = "a wait does nothing unless you `.await` it, or call `wait` on a plain thread"]
+pub struct OwnedWait<U> {
+    body: Body<U, Arc<dyn Asks<U>>, Arc<dyn AsksJudged>>,
+}
+
+/// The one body of both: where it asks, and for what.
+struct Body<U, V, J> {
+    host: Host<U, V, J>,
+    key: Key,
+    /// It has left a waker.
+    polled: bool,
+    /// It has given up its desk, with the output.
+    done: bool,
+}
+
+/// Where a wait asks. `V` knows the output's type, `J` leaves it to the predicate: there `Ask` knows it.
+enum Host<U, V, J> {
+    Value(V),
+    Judged(J, Ask<U>),
+}
+
+type Ask<U> = fn(
+    &dyn AsksJudged,
+    Key,
+    Option<&Waker>,
+    polled: &mut bool,
+    done: &mut bool,
+) -> Poll<Result<U, Failure>>;
+
+fn ask_judged<U: 'static>(
+    host: &dyn AsksJudged,
+    key: Key,
+    waker: Option<&Waker>,
+    polled: &mut bool,
+    done: &mut bool,
+) -> Poll<Result<U, Failure>> {
+    let mut found = None::<U>;
+    let asked = host.ask_judged(key, waker, polled, done, &mut found);
+    asked.map(|answer| match (answer, found) {
+        (Ok(()), Some(found)) => Ok(found),
+        (Ok(()), None) => unreachable!("what matched has found something"),
+        (Err(failure), found) => Err(drop_before(found, failure)),
+    })
+}
+
+/// Why there is no output, and never will be.
+pub(crate) enum Failure {
+    Closed,
     Panicked(Panic),
-    /// Its target lies with the state.
-    Value {
-        host: &'a (dyn Host<U> + Sync),
-        slot: Slot,
-        /// It has left a waker there.
-        polled: bool,
-    },
-    /// Its predicate lies with the state, the answer comes here.
-    Judged {
-        host: &'a (dyn Bench + Sync),
-        key: JudgeKey,
-        desk: Arc<Lock<Desk<U>>>,
-    },
-    /// The output was given.
-    Done,
+}
+
+/// Where waits leave.
+pub(crate) trait Leaves: Send + Sync {
+    fn leave_wait(&self, key: Key);
+    fn leave_view(&self);
+}
+
+/// Where waits for what a state itself offers ask: a value, a transition, a count.
+pub(crate) trait Asks<U>: Leaves {
+    /// Sets `done` before anything of the user's is dropped.
+    fn ask(
+        &self,
+        key: Key,
+        waker: Option<&Waker>,
+        polled: &mut bool,
+        done: &mut bool,
+    ) -> Poll<Result<U, Failure>>;
+}
+
+/// Where waits with a predicate ask: what it found goes into an `Option` of its own type.
+pub(crate) trait AsksJudged: Leaves {
+    fn ask_judged(
+        &self,
+        key: Key,
+        waker: Option<&Waker>,
+        polled: &mut bool,
+        done: &mut bool,
+        into: &mut dyn Any,
+    ) -> Poll<Result<(), Failure>>;
+}
+
+impl<T> Shared<T> {
+    /// Asks for a wait's outcome, and leaves a waker if there is none.
+    #[inline]
+    fn ask_for(
+        &self,
+        key: Key,
+        waker: Option<&Waker>,
+        polled: &mut bool,
+        done: &mut bool,
+    ) -> Poll<Outcome<T>> {
+        forbid_in_predicate();
+        // Cloned before the lock, and only for a waker that is not there yet; what it replaces is dropped after it.
+        let mut sleeper = if *polled { None } else { waker.cloned() };
+        loop {
+            let asked = self.lock.with(|state| {
+                let waits = state.observers.waits();
+                waits.ask(key, waker, &mut sleeper)
+            });
+            match asked {
+                Asked::Waiting => {
+                    *polled |= waker.is_some();
+                    return Poll::Pending;
+                }
+                Asked::NewWaker => sleeper = waker.cloned(),
+                Asked::Decided(outcome, waker) => {
+                    *done = true;
+                    return Poll::Ready(drop_before(waker, outcome));
+                }
+            }
+        }
+    }
+}
+
+impl<T> Outcome<T> {
+    /// The other outcomes of a wait for what only some outcomes give.
+    fn failed(self) -> Failure {
+        match self {
+            Outcome::Closed(predicate) => drop_before(predicate, Failure::Closed),
+            Outcome::Panicked(panic, predicate) => drop_before(predicate, Failure::Panicked(panic)),
+            _ => unreachable!("a wait finds what it waits for"),
+        }
+    }
+}
+
+impl<T: Send> Leaves for Shared<T> {
+    fn leave_wait(&self, key: Key) {
+        let left = self.lock.enter(|state| state.observers.waits().leave(key));
+        match left {
+            Some(left) => drop_outside(left),
+            None => self.leave_late(Place::Wait(key)),
+        }
+    }
+
+    fn leave_view(&self) {
+        self.leave(Place::View);
+    }
+}
+
+impl<T: Send> Asks<T> for Shared<T> {
+    fn ask(
+        &self,
+        key: Key,
+        waker: Option<&Waker>,
+        polled: &mut bool,
+        done: &mut bool,
+    ) -> Poll<Result<T, Failure>> {
+        self.ask_for(key, waker, polled, done)
+            .map(|outcome| match outcome {
+                Outcome::Value(value) => Ok(value),
+                other => Err(other.failed()),
+            })
+    }
+}
+
+impl<T: Send> Asks<Transition<T>> for Shared<T> {
+    fn ask(
+        &self,
+        key: Key,
+        waker: Option<&Waker>,
+        polled: &mut bool,
+        done: &mut bool,
+    ) -> Poll<Result<Transition<T>, Failure>> {
+        self.ask_for(key, waker, polled, done)
+            .map(|outcome| match outcome {
+                Outcome::Change(change) => Ok(change),
+                other => Err(other.failed()),
+            })
+    }
+}
+
+impl<T: Send> AsksJudged for Shared<T> {
+    fn ask_judged(
+        &self,
+        key: Key,
+        waker: Option<&Waker>,
+        polled: &mut bool,
+        done: &mut bool,
+        into: &mut dyn Any,
+    ) -> Poll<Result<(), Failure>> {
+        self.ask_for(key, waker, polled, done)
+            .map(|outcome| match outcome {
+                Outcome::Judged(mut predicate) => {
+                    predicate.give(into);
+                    catch(|| drop(predicate)).map_err(Failure::Panicked)
+                }
+                Outcome::Counted => {
+                    give(into, Some(()));
+                    Ok(())
+                }
+                other => Err(other.failed()),
+            })
+    }
+}
+
+/// A `Watched` that has a wait is shared.
+impl<T: Send> Leaves for Cell<T> {
+    fn leave_wait(&self, key: Key) {
+        self.shared().leave_wait(key);
+    }
+
+    fn leave_view(&self) {
+        self.shared().leave_view();
+    }
+}
+
+impl<T: Send, U> Asks<U> for Cell<T>
+where
+    Shared<T>: Asks<U>,
+{
+    fn ask(
+        &self,
+        key: Key,
+        waker: Option<&Waker>,
+        polled: &mut bool,
+        done: &mut bool,
+    ) -> Poll<Result<U, Failure>> {
+        self.shared().ask(key, waker, polled, done)
+    }
+}
+
+impl<T: Send> AsksJudged for Cell<T> {
+    fn ask_judged(
+        &self,
+        key: Key,
+        waker: Option<&Waker>,
+        polled: &mut bool,
+        done: &mut bool,
+        into: &mut dyn Any,
+    ) -> Poll<Result<(), Failure>> {
+        self.shared().ask_judged(key, waker, polled, done, into)
+    }
+}
+
+/// Puts `found` into the `Option` that waits for it.
+fn give<U: 'static>(into: &mut dyn Any, found: Option<U>) {
+    if let Some(into) = into.downcast_mut::<Option<U>>() {
+        *into = found;
+    }
+}
+
+/// A predicate that makes a `U` of a value, and keeps it.
+struct Seek<F, U> {
+    seek: F,
+    found: Option<U>,
+}
+
+impl<T, U: Send + 'static, F: FnMut(&T) -> Option<U> + Send> Predicate<T> for Seek<F, U> {
+    fn judge(&mut self, new: &T) -> bool {
+        self.found = (self.seek)(new);
+        self.found.is_some()
+    }
+
+    fn give(&mut self, into: &mut dyn Any) {
+        give(into, self.found.take());
+    }
+}
+
+/// What the present value is to a wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// It counts.
+    Now,
+    /// Only transitions count.
+    Next,
+}
+
+/// What to wait for: a test, and how to carry it out.
+pub(crate) struct Order<T> {
+    what: &'static &'static str,
+    test: Test<T>,
+    start: Start,
+    learn: fn(&mut Waits<T>),
+}
+
+impl<T> Order<T> {
+    /// A value that is equal, or one that differs.
+    pub(crate) fn value(what: &'static &'static str, test: Test<T>, start: Start) -> Self
+    where
+        T: Clone + PartialEq,
+    {
+        Self {
+            what,
+            test,
+            start,
+            learn: |waits| {
+                waits.learn_eq();
+                waits.learn_clone();
+            },
+        }
+    }
+
+    /// The next transition.
+    pub(crate) fn change(what: &'static &'static str) -> Self
+    where
+        T: Clone,
+    {
+        Self {
+            what,
+            test: Test::Change,
+            start: Start::Next,
+            learn: Waits::learn_clone,
+        }
+    }
+
+    /// What a function makes something of.
+    pub(crate) fn seek<U: Send + 'static>(
+        what: &'static &'static str,
+        seek: impl FnMut(&T) -> Option<U> + Send + 'static,
+        start: Start,
+    ) -> Self {
+        Self {
+            what,
+            test: Test::Judged(Box::new(Seek { seek, found: None })),
+            start,
+            learn: |_| (),
+        }
+    }
+
+    /// A number of lookers.
+    pub(crate) fn count(what: &'static &'static str, test: Test<T>) -> Self {
+        Self {
+            what,
+            test,
+            start: Start::Now,
+            learn: |_| (),
+        }
+    }
+
+    /// Registers with a state. **Looking and joining are one step: no transition comes between.**
+    #[track_caller]
+    pub(crate) fn register(self, shared: &Shared<T>, owned: bool) -> Key {
+        let origin = Origin::at(0);
+        shared.with(|state, left| {
+            let owed = self.look(state, left);
+            if owned {
+                state.observers.join_view(left);
+            }
+            let (what, test) = owed;
+            let key = state
+                .observers
+                .waits()
+                .join(test, owned, what, origin.since(state.seq));
+            state.observers.reserve();
+            key
+        })
+    }
+
+    /// What there is of it already.
+    #[expect(clippy::type_complexity, reason = "a test, or what it has come to")]
+    fn look(
+        self,
+        state: &mut State<T>,
+        left: &mut Left<T>,
+    ) -> (&'static &'static str, Result<Outcome<T>, Test<T>>) {
+        let lookers = state.observers.lookers();
+        let waits = state
+            .observers
+            .waits
+            .get_or_insert_with(|| Box::new(Waits::new()));
+        (self.learn)(waits);
+        let looked = match (&self.test, &state.value) {
+            (Test::Unwatched, _) if lookers == 0 => Ok((Outcome::Counted, None)),
+            (Test::Watched, _) if lookers > 0 => Ok((Outcome::Counted, None)),
+            (_, Some(value)) if self.start == Start::Now => waits.look(self.test, value),
+            _ => Err(self.test),
+        };
+        let test = match looked {
+            Ok((outcome, target)) => {
+                if core::mem::needs_drop::<T>() {
+                    target
+                        .into_iter()
+                        .for_each(|target| left.push(Thing::Value(target)));
+                }
+                Ok(outcome)
+            }
+            Err(test) if state.open => Err(test),
+            Err(test) => {
+                let (predicate, target) = test.take_apart();
+                target
+                    .into_iter()
+                    .for_each(|target| left.push(Thing::Value(target)));
+                Ok(Outcome::Closed(predicate))
+            }
+        };
+        (self.what, test)
+    }
+}
+
+impl<'j, U, V, J> Body<U, V, J>
+where
+    V: Deref<Target: Asks<U>>,
+    J: Deref<Target = dyn AsksJudged + 'j>,
+{
+    fn new(host: Host<U, V, J>, key: Key) -> Self {
+        Self {
+            host,
+            key,
+            polled: false,
+            done: false,
+        }
+    }
+
+    #[inline]
+    fn ask(&mut self, waker: Option<&Waker>) -> Poll<Result<U, Failure>> {
+        assert!(
+            !self.done,
+            "onlooker: a wait was polled after it had given its output"
+        );
+        let (polled, done) = (&mut self.polled, &mut self.done);
+        match &self.host {
+            Host::Value(state) => state.ask(self.key, waker, polled, done),
+            Host::Judged(state, ask) => ask(&**state, self.key, waker, polled, done),
+        }
+    }
+
+    #[inline]
+    fn leave(&self, owned: bool) {
+        let done = self.done;
+        match &self.host {
+            Host::Value(state) if !done => state.leave_wait(self.key),
+            Host::Judged(state, _) if !done => state.leave_wait(self.key),
+            _ => {}
+        }
+        match &self.host {
+            Host::Value(state) if owned => state.leave_view(),
+            Host::Judged(state, _) if owned => state.leave_view(),
+            _ => {}
+        }
+    }
+
+    fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("polled", &self.polled)
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, U> Wait<'a, U> {
+    /// A wait for what the state itself offers.
+    #[track_caller]
+    pub(crate) fn new<T>(cell: &'a Cell<T>, order: Order<T>) -> Self
+    where
+        T: Send,
+        Shared<T>: Asks<U>,
+    {
+        let key = order.register(&cell.shared(), false);
+        Self {
+            body: Body::new(Host::Value(cell), key),
+        }
+    }
+
+    /// A wait for what its order finds.
+    #[track_caller]
+    pub(crate) fn judged<T: Send>(cell: &'a Cell<T>, order: Order<T>) -> Self
+    where
+        U: 'static,
+    {
+        let key = order.register(&cell.shared(), false);
+        Self {
+            body: Body::new(Host::Judged(cell, ask_judged::<U>), key),
+        }
+    }
+}
+
+impl<U> OwnedWait<U> {
+    /// A wait for what the state itself offers.
+    #[track_caller]
+    pub(crate) fn new<T>(shared: &Arc<Shared<T>>, order: Order<T>) -> Self
+    where
+        T: Send + 'static,
+        U: 'static,
+        Shared<T>: Asks<U>,
+    {
+        let key = order.register(shared, true);
+        Self {
+            body: Body::new(Host::Value(erase!(shared.clone() => dyn Asks<U>)), key),
+        }
+    }
+
+    /// A wait for what its order finds.
+    #[track_caller]
+    pub(crate) fn judged<T: Send + 'static>(shared: &Arc<Shared<T>>, order: Order<T>) -> Self
+    where
+        U: 'static,
+    {
+        let key = order.register(shared, true);
+        let state = erase!(shared.clone() => dyn AsksJudged);
+        Self {
+            body: Body::new(Host::Judged(state, ask_judged::<U>), key),
+        }
+    }
 }
 
 impl<U> Unpin for Wait<'_, U> {}
 
-/// Where a value wait asks.
-trait Host<U> {
-    fn ask(&self, slot: Slot, waker: &Waker, polled: bool) -> Poll<Result<U, Panic>>;
-    fn leave_target(&self, slot: Slot);
-}
-
-/// Where a judge takes leave.
-trait Bench {
-    fn leave_judge(&self, key: JudgeKey);
-}
-
-impl<'a, U> Wait<'a, U> {
-    fn new(phase: Phase<'a, U>) -> Self {
-        Self { phase }
-    }
-
-    /// Gives up once `timer` has slept for `after`.
-    ///
-    /// The output is then `Err(TimedOut)`; a match wins a tie. `timer` is `Smol` or another unit
-    /// struct of this crate, or any function from a [`Duration`] to a future.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// use onlooker::{TimedOut, Watched};
-    /// use std::time::Duration;
-    ///
-    /// let state = Watched::new(0);
-    /// let at_once = |_: Duration| std::future::ready(());
-    /// let late = state.wait_for(1).timeout(at_once, Duration::from_millis(5));
-    /// assert_eq!(late.await, Err(TimedOut));
-    /// # });
-    /// ```
-    pub fn timeout<S: Timer>(self, timer: S, after: Duration) -> Until<Self, S::Sleep> {
-        self.until(timer.sleep(after))
-    }
-
-    /// Gives up once `deadline`, any future, is ready.
-    ///
-    /// The output is then `Err(TimedOut)`; a match wins a tie.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # futures_lite::future::block_on(async {
-    /// use onlooker::Watched;
-    ///
-    /// let (state, shutdown) = (Watched::new(0), Watched::new(false));
-    /// let wait = state.wait_for(1).until(shutdown.wait_for(true));
-    /// shutdown.set(true);
-    /// assert!(wait.await.is_err());
-    /// # });
-    /// ```
-    pub fn until<D: Future>(self, deadline: D) -> Until<Self, D> {
-        Until::new(self, deadline)
-    }
-
-    /// Puts this thread to sleep until the wait is over.
-    ///
-    /// # Blocking
-    ///
-    /// Blocks the thread: not for use inside an async task.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use onlooker::Watched;
-    ///
-    /// static READY: Watched<bool> = Watched::new(false);
-    /// let setter = std::thread::spawn(|| READY.set(true));
-    /// assert!(READY.wait_for(true).wait());
-    /// # setter.join().unwrap();
-    /// ```
-    #[cfg(feature = "std")]
-    pub fn wait(self) -> U {
-        crate::park::block_on(self)
-    }
-
-    /// Puts this thread to sleep until the wait is over, or for `after` at most.
-    ///
-    /// # Errors
-    ///
-    /// [`TimedOut`] if it was not over by then. A match that is there wins, even with a duration of zero; a duration
-    /// too long for the clock is for ever.
-    ///
-    /// # Blocking
-    ///
-    /// Blocks the thread: not for use inside an async task.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use onlooker::{TimedOut, Watched};
-    /// use std::time::Duration;
-    ///
-    /// let state = Watched::new(0);
-    /// assert_eq!(state.wait_for(0).wait_timeout(Duration::ZERO), Ok(0));
-    /// assert_eq!(state.wait_for(1).wait_timeout(Duration::from_millis(1)), Err(TimedOut));
-    /// ```
-    #[cfg(feature = "std")]
-    pub fn wait_timeout(self, after: Duration) -> Result<U, TimedOut> {
-        crate::park::block_until(self, std::time::Instant::now().checked_add(after)).ok_or(TimedOut)
-    }
-
-    /// Puts this thread to sleep until the wait is over, or until `deadline` at the latest.
-    ///
-    /// # Errors
-    ///
-    /// [`TimedOut`] if it was not over by then. A match that is there wins, even with a deadline in the past.
-    ///
-    /// # Blocking
-    ///
-    /// Blocks the thread: not for use inside an async task.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use onlooker::Watched;
-    /// use std::time::Instant;
-    ///
-    /// let state = Watched::new(0);
-    /// assert!(state.wait_for(1).wait_deadline(Instant::now()).is_err());
-    /// ```
-    #[cfg(feature = "std")]
-    pub fn wait_deadline(self, deadline: std::time::Instant) -> Result<U, TimedOut> {
-        crate::park::block_until(self, Some(deadline)).ok_or(TimedOut)
-    }
-}
+impl<U> Unpin for OwnedWait<U> {}
 
 impl<U> Future for Wait<'_, U> {
     type Output = U;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<U> {
-        let answer = match &mut self.phase {
-            Phase::Value { host, slot, polled } => {
-                match host.ask(*slot, context.waker(), core::mem::replace(polled, true)) {
-                    Poll::Ready(answer) => answer,
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-            Phase::Judged { desk, .. } => match ask_desk(desk, context.waker()) {
-                Poll::Ready(answer) => answer,
-                Poll::Pending => return Poll::Pending,
-            },
-            Phase::Ready(_) | Phase::Panicked(_) => {
-                match core::mem::replace(&mut self.phase, Phase::Done) {
-                    Phase::Ready(output) => return Poll::Ready(output),
-                    Phase::Panicked(panic) => resume(panic),
-                    _ => unreachable!("it was one of the two"),
-                }
-            }
-            Phase::Done => panic!("onlooker: a wait was polled after it had given its output"),
-        };
-        self.phase = Phase::Done;
-        match answer {
-            Ok(output) => Poll::Ready(output),
-            Err(panic) => resume(panic),
-        }
+        self.body.ask(Some(context.waker())).map(found)
+    }
+}
+
+/// The output of a wait that cannot outlive its state.
+fn found<U>(answer: Result<U, Failure>) -> U {
+    match answer {
+        Ok(output) => output,
+        Err(Failure::Panicked(panic)) => resume(panic),
+        Err(Failure::Closed) => unreachable!("it borrows the `Watched`"),
+    }
+}
+
+impl<U> Future for OwnedWait<U> {
+    type Output = Result<U, Closed>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.body.ask(Some(context.waker())).map(found_or_closed)
+    }
+}
+
+fn found_or_closed<U>(answer: Result<U, Failure>) -> Result<U, Closed> {
+    match answer {
+        Ok(output) => Ok(output),
+        Err(Failure::Closed) => Err(Closed),
+        Err(Failure::Panicked(panic)) => resume(panic),
+    }
+}
+
+impl<U> FusedFuture for Wait<'_, U> {
+    fn is_terminated(&self) -> bool {
+        self.body.done
+    }
+}
+
+impl<U> FusedFuture for OwnedWait<U> {
+    fn is_terminated(&self) -> bool {
+        self.body.done
     }
 }
 
 impl<U> Drop for Wait<'_, U> {
     fn drop(&mut self) {
-        match core::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Value { host, slot, .. } => host.leave_target(slot),
-            Phase::Judged { host, key, desk } => {
-                host.leave_judge(key);
-                // A deliverer that has the judge in hand finds nobody at the desk; its answer is dropped there.
-                let left = desk.with(|desk| core::mem::replace(desk, Desk::Left));
-                drop(left);
-            }
-            _ => {}
-        }
+        self.body.leave(false);
+    }
+}
+
+impl<U> Drop for OwnedWait<U> {
+    fn drop(&mut self) {
+        self.body.leave(true);
     }
 }
 
 impl<U> fmt::Debug for Wait<'_, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let phase = match &self.phase {
-            Phase::Ready(_) | Phase::Panicked(_) => "decided",
-            Phase::Value { .. } | Phase::Judged { .. } => "registered",
-            Phase::Done => "done",
-        };
-        f.debug_struct("Wait")
-            .field("phase", &format_args!("{phase}"))
-            .finish()
+        self.body.fmt("Wait", f)
     }
 }
 
-// Value waits
-
-impl<T: Send> Host<T> for Cell<T> {
-    fn ask(&self, slot: Slot, waker: &Waker, polled: bool) -> Poll<Result<T, Panic>> {
-        ask_target(self, slot, waker, polled).map(Found::value)
-    }
-
-    fn leave_target(&self, slot: Slot) {
-        self.shared().leave_target(slot);
+impl<U> fmt::Debug for OwnedWait<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.body.fmt("OwnedWait", f)
     }
 }
 
-impl<T: Send> Host<Transition<T>> for Cell<T> {
-    fn ask(&self, slot: Slot, waker: &Waker, polled: bool) -> Poll<Result<Transition<T>, Panic>> {
-        ask_target(self, slot, waker, polled).map(Found::change)
-    }
+impl<U> Awaited for Wait<'_, U> {
+    type Timed = Result<U, TimedOut>;
 
-    fn leave_target(&self, slot: Slot) {
-        self.shared().leave_target(slot);
-    }
-}
-
-fn ask_target<T>(cell: &Cell<T>, slot: Slot, waker: &Waker, polled: bool) -> Poll<Found<T>> {
-    let shared = cell.shared();
-    // Cloned before the lock, and only for a waker that is not there yet; what it replaces is dropped after it.
-    let mut sleeper = (!polled).then(|| waker.clone());
-    loop {
-        let asked = shared.lock.with(|state| {
-            let targets = &mut state.observers().targets;
-            targets.ask(slot, waker, &mut sleeper)
-        });
-        match asked {
-            Asked::Waiting => return Poll::Pending,
-            Asked::Decided(found) => return Poll::Ready(found),
-            Asked::Stranger => sleeper = Some(waker.clone()),
+    fn last_look(mut self: Pin<&mut Self>) -> Option<U> {
+        match self.body.ask(None) {
+            Poll::Ready(answer) => Some(found(answer)),
+            Poll::Pending => None,
         }
     }
-}
 
-/// What to do with the present value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Present {
-    /// It counts.
-    Counts,
-    /// Only transitions count.
-    Passes,
-}
+    fn in_time(output: U) -> Self::Timed {
+        Ok(output)
+    }
 
-/// A wait for a value equal to `target`, or for one that differs.
-#[inline]
-pub(crate) fn for_value<T>(cell: &Cell<T>, group: Group, target: T, present: Present) -> Wait<'_, T>
-where
-    T: Clone + PartialEq + Send,
-{
-    // Looking and joining are one step: no transition comes between.
-    let mut target = Some(target);
-    let joined = cell.shared().with(|state| {
-        let (value, observers) = state.parts();
-        if let (Present::Counts, Some(target)) = (present, &target) {
-            if (value == target) == (group == Group::Equal) {
-                return Err(value.clone());
-            }
-        }
-        let Some(target) = target.take() else {
-            unreachable!("it was put there above")
-        };
-        let slot = observers.targets.join_value(group, target);
-        observers.reserve();
-        Ok(slot)
-    });
-    Wait::new(match joined {
-        Ok(slot) => Phase::Value {
-            host: cell,
-            slot,
-            polled: false,
-        },
-        Err(value) => Phase::Ready(value),
-    })
-}
-
-/// A wait for the next transition, whatever it is.
-pub(crate) fn for_change<T: Clone + Send>(cell: &Cell<T>) -> Wait<'_, Transition<T>> {
-    let slot = cell.shared().lock.with(|state| {
-        let observers = state.observers();
-        let slot = observers.targets.join_change();
-        observers.reserve();
-        slot
-    });
-    Wait::new(Phase::Value {
-        host: cell,
-        slot,
-        polled: false,
-    })
-}
-
-// Judged waits
-
-/// Where a judge leaves its answer and its waiter asks for it.
-enum Desk<U> {
-    /// No answer yet; who to wake. Every transition goes to the judge.
-    Open(Option<Waker>),
-    /// The first answer. The judge is done; its waiter takes this and leaves.
-    Answered(Result<U, Panic>),
-    /// The waiter has gone: an answer is dropped where it was found.
-    Left,
-}
-
-fn ask_desk<U>(desk: &Lock<Desk<U>>, waker: &Waker) -> Poll<Result<U, Panic>> {
-    let waker = waker.clone();
-    let before = desk.with(|desk| match desk {
-        Desk::Open(Some(_)) if cfg!(fault = "first_waker_stays") => Err(Some(waker)),
-        Desk::Open(sleeper) => Err(sleeper.replace(waker)),
-        Desk::Answered(_) | Desk::Left => Ok((core::mem::replace(desk, Desk::Left), waker)),
-    });
-    match before {
-        Ok((Desk::Answered(answer), _waker)) => Poll::Ready(answer),
-        Ok(_) => unreachable!("only the waiter itself leaves"),
-        Err(_replaced) => Poll::Pending,
+    fn too_late() -> Self::Timed {
+        Err(TimedOut)
     }
 }
 
-/// A predicate that sees every transition until it says yes.
-pub(crate) trait Judge<T>: Send {
-    fn judge(&mut self, new: &T) -> Verdict;
-}
+impl<U> Awaited for OwnedWait<U> {
+    type Timed = Result<U, WaitError>;
 
-pub(crate) enum Verdict {
-    Open,
-    /// Said yes, or panicked; who to wake.
-    Settled(Option<Waker>),
-}
-
-struct Seeker<F, U> {
-    seek: F,
-    desk: Arc<Lock<Desk<U>>>,
-}
-
-impl<T, U: Send, F: FnMut(&T) -> Option<U> + Send> Judge<T> for Seeker<F, U> {
-    fn judge(&mut self, new: &T) -> Verdict {
-        let answer = match catch(|| (self.seek)(new)) {
-            Ok(None) => return Verdict::Open,
-            Ok(Some(found)) => Ok(found),
-            Err(panic) => Err(panic),
-        };
-        let before = self.desk.with(|desk| match desk {
-            Desk::Open(_) => core::mem::replace(desk, Desk::Answered(answer)),
-            // Comes back, to be dropped outside.
-            Desk::Left | Desk::Answered(_) => Desk::Answered(answer),
-        });
-        Verdict::Settled(match before {
-            Desk::Open(waker) => waker,
-            nobody_asks => {
-                let _ = catch(|| drop(nobody_asks));
-                None
-            }
-        })
-    }
-}
-
-impl<T: Send> Bench for Cell<T> {
-    fn leave_judge(&self, key: JudgeKey) {
-        self.shared().leave(Place::Judge(key));
-    }
-}
-
-/// A wait for the first value that `seek` makes something of.
-pub(crate) fn seek<'a, T, U, F>(cell: &'a Cell<T>, mut seek: F, present: Present) -> Wait<'a, U>
-where
-    T: Clone + Send,
-    U: Send + 'a,
-    F: FnMut(&T) -> Option<U> + Send + 'static,
-    U: 'static,
-{
-    let mut seen = None;
-    if present == Present::Counts {
-        // Judged on a copy, outside the lock: the predicate may do as it likes.
-        let (value, seq) = cell.with(|state| (state.value().clone(), state.seq));
-        match catch(|| seek(&value)) {
-            Ok(Some(found)) => return Wait::new(Phase::Ready(found)),
-            Ok(None) => seen = Some(seq),
-            Err(panic) => return Wait::new(Phase::Panicked(panic)),
+    fn last_look(mut self: Pin<&mut Self>) -> Option<Self::Output> {
+        match self.body.ask(None) {
+            Poll::Ready(answer) => Some(found_or_closed(answer)),
+            Poll::Pending => None,
         }
     }
-    let desk = Arc::new(Lock::new(Desk::Open(None)));
-    let judge = Box::new(Seeker {
-        seek,
-        desk: desk.clone(),
-    });
-    let mut judge = Some(judge);
-    loop {
-        let joined = cell.shared().act(|state| {
-            let seq = state.seq;
-            let (value, observers) = state.parts();
-            // Moved on since the copy: the judge is shown what it missed, in its place in the order.
-            let moved = seen.is_some_and(|seen| seen != seq) && !cfg!(fault = "gap_at_join");
-            if moved && observers.must_wait() {
-                return (None, Follow::Nothing);
-            }
-            let snapshot = moved.then(|| value.clone());
-            let key = judge.take().map(|judge| observers.join_judge(seq, judge));
-            let follow = match (snapshot, key) {
-                (Some(value), Some(key)) => observers.show_judge(key, seq, value),
-                _ => Follow::Nothing,
-            };
-            (key, follow)
-        });
-        match joined {
-            Some(key) => {
-                return Wait::new(Phase::Judged {
-                    host: cell,
-                    key,
-                    desk,
-                });
-            }
-            None => cell.wait_for_relief(),
-        }
+
+    fn in_time(output: Self::Output) -> Self::Timed {
+        Ok(output?)
+    }
+
+    fn too_late() -> Self::Timed {
+        Err(WaitError::TimedOut)
     }
 }
+
+deadlines!(
+    ['a, U] Wait<'a, U>,
+    "[`TimedOut`]", U, Result<U, TimedOut>,
+    ["let state = onlooker::Watched::new(0);"], "state.wait_for(1)"
+);
+
+deadlines!(
+    [U] OwnedWait<U>,
+    "[`WaitError`]", Result<U, Closed>, Result<U, WaitError>,
+    ["let state = onlooker::Watched::new(0);", "let view = state.view();"], "view.wait_for(1)"
+);

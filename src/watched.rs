@@ -1,29 +1,31 @@
 //! The public face: a value that hides no state from those who watch it.
 
-mod callbacks;
-mod waits;
-
-use crate::cell::Cell;
-use crate::observers::Observers;
-use crate::paced::SetPaced;
-use crate::reader::Reader;
-use crate::ring::{Overflow, Ring, Seat, feed};
-use crate::sync::{Arc, const_fn};
-use crate::watcher::Watcher;
+use crate::cell::{Cell, Shared, Slot, State};
+use crate::look::looking;
+use crate::observers::Test;
+use crate::paced::{SetPaced, try_set_paced};
+use crate::sync::{Arc, Held, const_fn};
+use crate::transition::Transition;
+use crate::view::View;
+use crate::wait::{Order, Start, Wait};
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// A value that hides no state from those who watch it.
 ///
 /// A plain struct: put it in a `static`, an `Arc`, or a field. Any thread may set it through a shared reference; no
 /// allocation happens until something observes.
 ///
+/// It is the right to set the value. What a library hands out and a task takes along is a [`View`], of
+/// [`view`](Self::view).
+///
 /// # Panics
 ///
-/// Every method panics, with a message that names the rule, when it is called from inside a closure of
-/// [`read`](Self::read), [`set_if`](Self::set_if), [`update`](Self::update), [`try_update`](Self::try_update) or
-/// [`modify`](Self::modify) of the same state, or from `T`'s own `PartialEq` or `Clone` while the state compares or
-/// clones: these run under its lock. The state stays usable. A watcher, wait or callback may be dropped there: it
-/// leaves as soon as the lock is free.
+/// Closures of [`read`](Self::read), [`set_if`](Self::set_if), [`update`](Self::update),
+/// [`try_update`](Self::try_update), [`modify`](Self::modify) and [`replace_with`](Self::replace_with), and `T`'s own
+/// `PartialEq` and `Clone`, run under the state's lock. Calling the same state there panics, and so does setting any
+/// other; the message names the rule, and the state stays usable. A predicate of a wait calls no state at all. Guards,
+/// futures, watchers and views may be dropped there.
 ///
 /// # Examples
 ///
@@ -46,23 +48,31 @@ impl<T> Watched<T> {
         /// A state with this value, at version 0.
         pub const fn new(value: T) -> Self {
             Self {
-                cell: Cell::new(value),
+                cell: Cell::new(value, None),
             }
         }
     }
 
-    /// Ends the state and gives its value back. Watchers drain what they have, then end.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let state = onlooker::Watched::new(String::from("last"));
-    /// assert_eq!(state.into_inner(), "last");
-    /// ```
-    pub fn into_inner(mut self) -> T {
-        match self.cell.close() {
-            Some(value) => value,
-            None => unreachable!("only this and the drop take the value"),
+    const_fn! {
+        /// A state with this value, at version 0, that keeps its last `kept` transitions (`usize::MAX`: all) for
+        /// [`watch_since`](Self::watch_since).
+        ///
+        /// At most `2 * kept + 1` values are alive for it.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use onlooker::Watched;
+        ///
+        /// static STATUS: Watched<u32> = Watched::with_history(0, 100);
+        /// ```
+        pub const fn with_history(value: T, kept: usize) -> Self
+        where
+            T: Clone,
+        {
+            Self {
+                cell: Cell::new(value, Some((kept, T::clone))),
+            }
         }
     }
 
@@ -70,15 +80,18 @@ impl<T> Watched<T> {
 
     /// Stores `value`; says whether that was a transition. Storing an equal value is none.
     ///
-    /// Never fails and waits for no reader. When it returns, watchers and value waits have the transition, and
-    /// predicates and callbacks have seen it too, unless another thread is delivering at that moment, which then
-    /// does it right away.
+    /// Never fails, waits for no reader, and stores whether or not anybody watches. When it returns, watchers, waits
+    /// and views have the transition, and callbacks have been called with it; only inside a callback, a waker or a drop
+    /// that another setter of this thread runs, callbacks come after what is under way.
     ///
     /// # Blocking
     ///
-    /// Predicates and callbacks run on setting threads. While more than a thousand transitions are on their way to
-    /// them, because they take longer than the setters, a setter sleeps until they have caught up; one inside such a
-    /// predicate or callback never does.
+    /// Runs the callbacks of its transition, and waits for those of earlier transitions that another thread is running.
+    ///
+    /// # Panics
+    ///
+    /// Inside a closure or a predicate of any state. Where a value's own code or a waker panics, all others are served
+    /// first; then that panic goes on.
     ///
     /// # Examples
     ///
@@ -89,21 +102,16 @@ impl<T> Watched<T> {
     /// assert_eq!(state.version(), 1);
     /// ```
     #[inline]
+    #[track_caller]
     #[doc(alias = "send")]
     pub fn set(&self, value: T) -> bool
     where
         T: PartialEq,
     {
-        let mut value = value;
-        // Under the lock: compare, swap, count, fill rings, latch value waits. Released: wake, then predicates, then
-        // callbacks. What `value` holds then, old or refused, is dropped last.
-        self.cell.write(|state, owed| {
-            let changes = *state.value() != value || cfg!(fault = "equal_counts");
-            if changes {
-                state.commit(&mut value, owed);
-            }
-            changes
-        })
+        // Under the lock: compare, swap, count, fill rings, judge waits. Released: wake, drop, call back. What the slot
+        // holds then, the old value or a refused one, is dropped last.
+        let mut slot = Slot(Some(value));
+        self.cell.write(&mut slot, differs)
     }
 
     /// Stores `value` and returns the one before. Always a transition, even to an equal value.
@@ -116,11 +124,31 @@ impl<T> Watched<T> {
     /// assert_eq!(state.version(), 1);
     /// ```
     #[doc(alias = "send_replace")]
+    #[track_caller]
     pub fn replace(&self, value: T) -> T {
-        let mut value = value;
-        self.cell
-            .write(|state, owed| state.commit(&mut value, owed));
-        value
+        let mut slot = Slot(Some(value));
+        self.cell.write(&mut slot, |_, _| true);
+        slot.take()
+    }
+
+    /// Stores what `f` makes of the present value, in one step, and returns the one before. Always a transition: for
+    /// types without `PartialEq`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let count = onlooker::Watched::new(1);
+    /// assert_eq!(count.replace_with(|n| n + 1), 1);
+    /// assert_eq!(count.get(), 2);
+    /// ```
+    #[track_caller]
+    pub fn replace_with(&self, f: impl FnOnce(&T) -> T) -> T {
+        let mut slot = Slot(None);
+        self.cell.write(&mut slot, |present, new| {
+            *new = Some(f(present));
+            true
+        });
+        slot.take()
     }
 
     /// Stores `value` if `condition` holds for the present one, in one step.
@@ -140,19 +168,18 @@ impl<T> Watched<T> {
     /// ```
     #[doc(alias = "send_if_modified")]
     #[doc(alias = "compare_exchange")]
+    #[track_caller]
     pub fn set_if(&self, value: T, condition: impl FnOnce(&T) -> bool) -> Result<(), T>
     where
         T: PartialEq,
     {
-        let mut value = value;
-        let held = self.cell.write(|state, owed| {
-            let held = condition(state.value());
-            if held && *state.value() != value {
-                state.commit(&mut value, owed);
-            }
-            held
+        let mut slot = Slot(Some(value));
+        let mut held = false;
+        self.cell.write(&mut slot, |present, new| {
+            held = condition(present);
+            held && differs(present, new)
         });
-        if held { Ok(()) } else { Err(value) }
+        if held { Ok(()) } else { Err(slot.take()) }
     }
 
     /// Stores what `f` makes of the present value, in one step, and returns the value before. An equal result is no
@@ -165,6 +192,7 @@ impl<T> Watched<T> {
     /// assert_eq!(count.update(|n| n + 1), 1);
     /// assert_eq!(count.get(), 2);
     /// ```
+    #[track_caller]
     pub fn update(&self, f: impl FnOnce(&T) -> T) -> T
     where
         T: Clone + PartialEq,
@@ -190,26 +218,24 @@ impl<T> Watched<T> {
     /// assert_eq!(tickets.try_update(|n| n.checked_sub(1)), Err(0));
     /// ```
     #[doc(alias = "fetch_update")]
+    #[track_caller]
     pub fn try_update(&self, f: impl FnOnce(&T) -> Option<T>) -> Result<T, T>
     where
         T: Clone + PartialEq,
     {
-        let mut made = None;
-        let present = self.cell.write(|state, owed| {
-            made = f(state.value());
-            match &mut made {
-                Some(new) if *new != *state.value() => {
-                    state.commit(new, owed);
-                    None
-                }
-                _ => Some(state.value().clone()),
+        let (mut slot, mut stays) = (Slot(None), Slot(None));
+        let commits = self.cell.write(&mut slot, |present, new| {
+            *new = f(present);
+            let commits = new.is_some() && differs(present, new);
+            if !commits {
+                stays.0 = Some(present.clone());
             }
+            commits
         });
-        match (present, made) {
-            (None, Some(previous)) => Ok(previous),
-            (Some(previous), Some(_equal)) => Ok(previous),
-            (Some(present), None) => Err(present),
-            (None, None) => unreachable!("without a new value the present one comes back"),
+        match slot.0 {
+            Some(_) if commits => Ok(slot.take()),
+            Some(_) => Ok(stays.take()),
+            None => Err(stays.take()),
         }
     }
 
@@ -225,32 +251,28 @@ impl<T> Watched<T> {
     /// assert_eq!(list.get(), [1, 2]);
     /// ```
     #[doc(alias = "send_modify")]
+    #[track_caller]
     pub fn modify(&self, f: impl FnOnce(&mut T)) -> bool
     where
         T: Clone + PartialEq,
     {
-        // Declared out here, as everywhere: a panic under the lock drops no value there.
-        let mut made = None;
-        self.cell.write(|state, owed| {
-            let value = made.insert(state.value().clone());
-            f(value);
-            let changes = *value != *state.value();
-            if changes {
-                state.commit(value, owed);
-            }
-            changes
+        let mut slot = Slot(None);
+        self.cell.write(&mut slot, |present, new| {
+            f(new.insert(present.clone()));
+            differs(present, new)
         })
     }
 
     /// Waits until every bounded buffer has room, then sets: nothing is lost, at the price of a setter that waits for
-    /// its readers. The output says whether it was a transition.
+    /// its readers. The output says whether it was a transition; an equal value is none.
     ///
     /// Fair: paced setters set in the order in which they first found no room. Plain setters do not queue; they may
     /// take the room first.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, it has set nothing, and the next in line has its place.
+    /// Dropped before it is done, it has set nothing, and the next in line has its place. **One that is kept but no longer
+    /// polled keeps its place, and those behind it wait**: in a `select!` that goes round, let it go, or poll it on.
     ///
     /// # Examples
     ///
@@ -267,6 +289,7 @@ impl<T> Watched<T> {
     /// assert_eq!(watcher.missed(), 0);
     /// # });
     /// ```
+    #[track_caller]
     pub fn set_paced(&self, value: T) -> SetPaced<'_, T>
     where
         T: PartialEq,
@@ -274,172 +297,123 @@ impl<T> Watched<T> {
         SetPaced::new(&self.cell, value)
     }
 
-    // Reading
-
-    /// A clone of the present value.
+    /// Sets at once if every bounded buffer has room and nobody stands in line for it. Says whether that was a
+    /// transition; an equal value is none, whatever the room.
     ///
-    /// # Examples
+    /// # Errors
     ///
-    /// ```
-    /// assert_eq!(onlooker::Watched::new(7).get(), 7);
-    /// ```
-    #[inline]
-    #[doc(alias = "borrow")]
-    pub fn get(&self) -> T
-    where
-        T: Clone,
-    {
-        self.read(T::clone)
-    }
-
-    /// What `f` makes of the present value, without cloning it. `f` runs under the state's lock: keep it short.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = onlooker::Watched::new(String::from("sensor"));
-    /// assert_eq!(name.read(|name| name.len()), 6);
-    /// ```
-    #[inline]
-    pub fn read<R>(&self, f: impl FnOnce(&T) -> R) -> R {
-        self.cell.with(|state| f(state.value()))
-    }
-
-    /// How many transitions there were so far. [`Transition::seq`](crate::Transition::seq) counts the same way.
-    ///
-    /// Read without the lock, where the target can: while another thread commits a transition, this may count it a moment
-    /// before watchers have it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let state = onlooker::Watched::new(0);
-    /// state.set(1);
-    /// state.set(1);
-    /// assert_eq!(state.version(), 1);
-    /// ```
-    #[inline]
-    pub fn version(&self) -> u64 {
-        self.cell.forbid_reentry();
-        self.cell.version()
-    }
-
-    /// A cached view for hot loops, which reads again only when the version moved.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let state = onlooker::Watched::new(0);
-    /// let mut reader = state.reader();
-    /// state.set(1);
-    /// assert_eq!(*reader.get(), 1);
-    /// ```
-    pub fn reader(&self) -> Reader<'_, T>
-    where
-        T: Clone,
-    {
-        Reader::new(&self.cell)
-    }
-
-    /// How many [`Watcher`]s there are.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let state = onlooker::Watched::new(0);
-    /// let watcher = state.watch();
-    /// assert_eq!(state.watcher_count(), 1);
-    /// drop(watcher);
-    /// assert_eq!(state.watcher_count(), 0);
-    /// ```
-    #[doc(alias = "receiver_count")]
-    pub fn watcher_count(&self) -> usize {
-        self.cell
-            .with(|state| state.seen_by().map_or(0, |observers| observers.seats.len()))
-    }
-
-    // Watching
-
-    /// Subscribes, with a buffer that grows as it must: nothing is ever missed.
-    ///
-    /// Registration and the snapshot [`seen`](Watcher::seen) are one step: no transition comes between.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let state = onlooker::Watched::new(0);
-    /// let mut watcher = state.watch();
-    /// state.set(1);
-    /// state.set(2);
-    /// assert_eq!(watcher.try_recv().unwrap().new, 1);
-    /// assert_eq!(watcher.try_recv().unwrap().new, 2);
-    /// ```
-    #[doc(alias = "subscribe")]
-    pub fn watch(&self) -> Watcher<T>
-    where
-        T: Clone,
-    {
-        self.join(None)
-    }
-
-    /// Subscribes, with a buffer for exactly `capacity` transitions; `overflow` says what a full one gives up.
-    ///
-    /// # Panics
-    ///
-    /// If `capacity` is 0: a buffer without room would miss everything.
+    /// Gives `value` back if there is no room.
     ///
     /// # Examples
     ///
     /// ```
     /// use onlooker::{Overflow, Watched};
     ///
-    /// let gauge = Watched::new(0);
-    /// let mut latest = gauge.watch_bounded(1, Overflow::DropOldest);
-    /// (1..=100).for_each(|n| { gauge.set(n); });
-    /// let change = latest.try_recv().unwrap();
-    /// assert_eq!((change.new, change.missed), (100, 99));
+    /// let state = Watched::new(0);
+    /// let _watcher = state.watch_bounded(1, Overflow::DropNewest);
+    /// assert_eq!(state.try_set_paced(1), Ok(true));
+    /// assert_eq!(state.try_set_paced(1), Ok(false));
+    /// assert_eq!(state.try_set_paced(2), Err(2));
     /// ```
     #[track_caller]
-    pub fn watch_bounded(&self, capacity: usize, overflow: Overflow) -> Watcher<T>
+    pub fn try_set_paced(&self, value: T) -> Result<bool, T>
     where
-        T: Clone,
+        T: PartialEq,
     {
-        assert!(
-            capacity > 0,
-            "onlooker: a watcher's capacity is at least 1, since a buffer without room would miss everything"
-        );
-        self.join(Some((capacity, overflow)))
+        try_set_paced(&self.cell, value)
     }
 
-    fn join(&self, bound: Option<(usize, Overflow)>) -> Watcher<T>
-    where
-        T: Clone,
-    {
-        let shared = self.cell.shared().clone();
-        let ring = Arc::new(Ring::new(bound.map(|(capacity, _)| capacity)));
-        let seat = Seat {
-            ring: ring.clone(),
-            overflow: bound.map(|(_, overflow)| overflow),
-            missed: 0,
-            asleep: None,
-        };
-        let (key, seen, seq) = shared.with(|state| {
-            let (seen, seq) = (state.value().clone(), state.seq);
-            let observers = state.observers();
-            observers.feed = Some(feed::<T>);
-            let key = observers.seats.join(seat);
-            observers.reserve();
-            (key, seen, seq)
-        });
-        Watcher::new(shared, ring, key, seen, seq)
+    // Handing out
+
+    /// Returns a view: the value, without the right to set it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let view = state.view();
+    /// state.set(1);
+    /// assert_eq!(view.get(), 1);
+    /// ```
+    #[track_caller]
+    pub fn view(&self) -> View<T> {
+        View::new(&self.shared())
+    }
+
+    #[inline]
+    fn host(&self) -> &Cell<T> {
+        &self.cell
+    }
+
+    #[inline]
+    #[track_caller]
+    fn shared(&self) -> Held<'_, Arc<Shared<T>>> {
+        self.cell.shared()
+    }
+
+    #[track_caller]
+    fn observed<R>(&self, f: impl FnOnce(&State<T>) -> R) -> Option<R> {
+        self.cell.observed(f)
+    }
+}
+
+/// Whether the new value would be a transition.
+#[inline]
+fn differs<T: PartialEq>(present: &T, new: &mut Option<T>) -> bool {
+    new.as_ref().is_some_and(|new| *new != *present)
+}
+
+looking!(Watched, Wait ['_,]; "state", "", "", "");
+
+/// Waiting for those who look.
+impl<T: Send> Watched<T> {
+    /// Waits until nobody has a [`View`], [`Watcher`](crate::Watcher) or [`OwnedWait`](crate::OwnedWait): now, or at any
+    /// moment since.
+    ///
+    /// For a graceful end: hand a view to every connection, and wait until all are gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let shutdown = onlooker::Watched::new(false);
+    /// let connection = shutdown.view();
+    /// let idle = shutdown.wait_unwatched();
+    /// std::thread::spawn(move || connection.wait_for(true).wait());
+    /// shutdown.set(true);
+    /// idle.wait();
+    /// ```
+    #[track_caller]
+    #[doc(alias = "closed")]
+    pub fn wait_unwatched(&self) -> Wait<'_, ()> {
+        Wait::judged(&self.cell, Order::count(&"wait_unwatched", Test::Unwatched))
+    }
+
+    /// Waits until somebody has a [`View`], [`Watcher`](crate::Watcher) or [`OwnedWait`](crate::OwnedWait): now, or at
+    /// any moment since.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let somebody = state.wait_watched();
+    /// drop(state.view());
+    /// somebody.wait();
+    /// ```
+    #[track_caller]
+    pub fn wait_watched(&self) -> Wait<'_, ()> {
+        Wait::judged(&self.cell, Order::count(&"wait_watched", Test::Watched))
     }
 }
 
 impl<T> Drop for Watched<T> {
     fn drop(&mut self) {
-        drop(self.cell.close());
+        self.cell.end();
     }
 }
+
+// As std's `Mutex`: every critical section leaves the state whole, whatever panics.
+impl<T> UnwindSafe for Watched<T> {}
+impl<T> RefUnwindSafe for Watched<T> {}
 
 impl<T: Default> Default for Watched<T> {
     fn default() -> Self {
@@ -453,17 +427,15 @@ impl<T> From<T> for Watched<T> {
     }
 }
 
-impl<T> fmt::Debug for Watched<T> {
+impl<T: fmt::Debug> fmt::Debug for Watched<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (version, watchers, waits, callbacks) = self.cell.with(|state| {
-            let (watchers, waits, callbacks) = state.seen_by().map_or((0, 0, 0), Observers::counts);
-            (state.seq, watchers, waits, callbacks)
+        let mut shown = f.debug_struct("Watched");
+        let seen = self.cell.peek(|value| {
+            shown.field("value", value);
         });
-        f.debug_struct("Watched")
-            .field("version", &version)
-            .field("watchers", &watchers)
-            .field("waits", &waits)
-            .field("callbacks", &callbacks)
-            .finish_non_exhaustive()
+        if seen.is_none() {
+            shown.field("value", &format_args!("<locked>"));
+        }
+        shown.finish_non_exhaustive()
     }
 }

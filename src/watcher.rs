@@ -1,31 +1,30 @@
-//! An owned subscription: its buffer, read from the watcher's side.
+//! An owned subscription: receiving, and falling asleep.
 
 mod futures;
 mod waits;
 
-pub use futures::{Recv, Seek};
+#[cfg(feature = "std")]
+pub use futures::Iter;
+pub use futures::{Recv, TryIter, Values, WatcherWait};
 
 use crate::cell::Shared;
-use crate::error::{Closed, TryRecvError};
-use crate::observers::Place;
-use crate::ring::{Bell, Ring};
-use crate::roll::Key;
-use crate::sync::Arc;
+use crate::error::{Closed, Forgotten, TryRecvError};
+use crate::observers::{Buffer, Item, Origin, Overflow, Place, Ring, SHORT, Seat};
+use crate::slab::Key;
+use crate::sync::{Arc, after_pop, drop_outside};
 use crate::transition::Transition;
-use alloc::boxed::Box;
-use concurrent_queue::PopError;
-use core::convert::Infallible;
+use crate::view::View;
+use alloc::collections::VecDeque;
 use core::fmt;
-use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-#[cfg(feature = "std")]
-use core::time::Duration;
-use event_listener::listener;
-use futures_core::Stream;
+use futures_core::{FusedStream, Stream};
 
-/// How many transitions in a row a polled watcher hands out before it lets its executor look after others.
+/// How many answers in a row a polled watcher gives before it lets its executor look after others.
 const BUDGET: u32 = 512;
+
+/// Room for so many transitions is kept for the next backlog.
+const KEPT: usize = 1024;
 
 /// An owned subscription to a [`Watched`](crate::Watched): every transition, in order, in a buffer of its own.
 ///
@@ -62,68 +61,67 @@ const BUDGET: u32 = 512;
 /// ```
 pub struct Watcher<T> {
     shared: Arc<Shared<T>>,
-    ring: Arc<Ring<T>>,
     key: Key,
+    source: Source<T>,
     seen: T,
     seen_seq: u64,
-    bounded: bool,
     /// Transitions that a panic of `T::clone` kept from being handed out.
     lost: u64,
-    /// Made when it first lies down.
-    bed: Option<Bed>,
-    /// The bell may have the waker of a future that is gone.
-    armed: bool,
-    /// Transitions handed out since the last `Pending`.
+    /// Answers given since the last `Pending`.
     spent: u32,
+    /// It has said that it ended.
+    over: bool,
 }
 
 impl<T> Unpin for Watcher<T> {}
 
-/// Where a watcher sleeps. Allocated once, so that falling asleep allocates nothing.
-struct Bed {
-    bell: Arc<Bell>,
-    /// Listens for ever: each poll leaves a listener in place.
-    sleep: Pin<Box<dyn Future<Output = Infallible> + Send>>,
+/// Where a watcher receives from.
+enum Source<T> {
+    Bounded(Arc<Ring<T>>),
+    Unbounded {
+        /// Made when it first receives.
+        short: Option<Arc<Ring<T>>>,
+        /// A spill that it took: older than all that is elsewhere.
+        hand: VecDeque<Item<T>>,
+    },
 }
 
-impl Bed {
-    fn new() -> Self {
-        let bell = Arc::new(Bell::new());
-        let rung = bell.clone();
-        let sleep = Box::pin(async move {
-            loop {
-                listener!(rung.event => listener);
-                listener.await;
-            }
-        });
-        Self { bell, sleep }
+impl<T> Source<T> {
+    const fn unbounded() -> Self {
+        Self::Unbounded {
+            short: None,
+            hand: VecDeque::new(),
+        }
+    }
+
+    /// The next one, if it can be had without the lock.
+    #[inline]
+    fn pop(&mut self) -> Option<Item<T>> {
+        match self {
+            Source::Bounded(ring) => ring.pop(),
+            Source::Unbounded { short, hand } => match hand.pop_front() {
+                Some(item) => {
+                    // A large hand is freed as it empties.
+                    if hand.capacity() > KEPT && hand.len() < hand.capacity() / 4 {
+                        hand.shrink_to(2 * hand.len());
+                    }
+                    Some(item)
+                }
+                None => short.as_ref()?.pop(),
+            },
+        }
+    }
+
+    fn in_hand(&self) -> usize {
+        match self {
+            Source::Bounded(_) => 0,
+            Source::Unbounded { hand, .. } => hand.len(),
+        }
     }
 }
 
 impl<T> Watcher<T> {
-    pub(crate) fn new(
-        shared: Arc<Shared<T>>,
-        ring: Arc<Ring<T>>,
-        key: Key,
-        seen: T,
-        seen_seq: u64,
-    ) -> Self {
-        let bounded = ring.capacity().is_some();
-        Self {
-            shared,
-            ring,
-            key,
-            seen,
-            seen_seq,
-            bounded,
-            lost: 0,
-            bed: None,
-            armed: false,
-            spent: 0,
-        }
-    }
-
-    /// The value this watcher saw last; at first, the value at registration.
+    /// Returns the value this watcher saw last; at first, the value at registration.
     ///
     /// # Examples
     ///
@@ -139,7 +137,22 @@ impl<T> Watcher<T> {
         &self.seen
     }
 
-    /// How many transitions wait to be received.
+    /// Returns the version of [`seen`](Self::seen): where [`watch_since`](crate::Watched::watch_since) would go on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// state.set(1);
+    /// watcher.try_recv().unwrap();
+    /// assert_eq!(watcher.seen_version(), 1);
+    /// ```
+    pub fn seen_version(&self) -> u64 {
+        self.seen_seq
+    }
+
+    /// Returns how many transitions wait to be received.
     ///
     /// # Examples
     ///
@@ -149,11 +162,12 @@ impl<T> Watcher<T> {
     /// state.set(1);
     /// assert_eq!(watcher.len(), 1);
     /// ```
+    #[track_caller]
     pub fn len(&self) -> usize {
-        self.ring.len()
+        self.seat(Seat::len) + self.source.in_hand()
     }
 
-    /// Whether no transition waits to be received.
+    /// Returns whether no transition waits to be received.
     ///
     /// # Examples
     ///
@@ -161,11 +175,12 @@ impl<T> Watcher<T> {
     /// let state = onlooker::Watched::new(0);
     /// assert!(state.watch().is_empty());
     /// ```
+    #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many transitions the buffer holds at most; `None` for an unbounded one.
+    /// Returns how many transitions the buffer holds at most; `None` for an unbounded one.
     ///
     /// # Examples
     ///
@@ -177,10 +192,13 @@ impl<T> Watcher<T> {
     /// assert_eq!(state.watch_bounded(3, Overflow::DropOldest).capacity(), Some(3));
     /// ```
     pub fn capacity(&self) -> Option<usize> {
-        self.ring.capacity()
+        match &self.source {
+            Source::Bounded(ring) => ring.capacity(),
+            Source::Unbounded { .. } => None,
+        }
     }
 
-    /// Whether the `Watched` is gone. There may still be transitions to receive.
+    /// Returns whether the state has ended. There may still be transitions to receive.
     ///
     /// # Examples
     ///
@@ -191,10 +209,10 @@ impl<T> Watcher<T> {
     /// assert!(watcher.is_closed());
     /// ```
     pub fn is_closed(&self) -> bool {
-        self.ring.is_closed()
+        self.shared.has_ended()
     }
 
-    /// How many transitions this watcher lost so far, counted when they were lost.
+    /// Returns how many transitions this watcher lost so far, counted when they were lost.
     ///
     /// # Examples
     ///
@@ -208,29 +226,190 @@ impl<T> Watcher<T> {
     /// assert_eq!(watcher.missed(), 1);
     /// assert_eq!(watcher.try_recv().unwrap().missed, 1);
     /// ```
+    #[track_caller]
     pub fn missed(&self) -> u64 {
-        self.shared.lock.with(|state| {
-            let seat = state.observers().seats.get(self.key);
-            seat.map_or(0, |seat| seat.missed) + self.lost
+        self.seat(|seat| seat.missed) + self.lost
+    }
+
+    /// Returns a view of the state that it watches.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// state.set(1);
+    /// assert_eq!((*watcher.seen(), watcher.view().get()), (0, 1));
+    /// ```
+    #[track_caller]
+    pub fn view(&self) -> View<T> {
+        View::new(&self.shared)
+    }
+
+    #[track_caller]
+    fn seat<R>(&self, f: impl FnOnce(&Seat<T>) -> R) -> R {
+        self.shared
+            .lock
+            .with(|state| match state.observers.seats.get(self.key) {
+                Some(seat) => f(seat),
+                None => unreachable!("a watcher keeps its seat"),
+            })
+    }
+}
+
+// Registering
+
+impl<T: Clone> Watcher<T> {
+    /// Takes a seat, and the snapshot, in one step.
+    #[track_caller]
+    pub(crate) fn join(shared: &Arc<Shared<T>>, bound: Option<(usize, Overflow)>) -> Self {
+        let (source, buffer) = match bound {
+            None => {
+                let spill = VecDeque::new();
+                (
+                    Source::unbounded(),
+                    Buffer::Unbounded { spill, short: None },
+                )
+            }
+            Some((capacity, overflow)) => {
+                let ring = Arc::new(Ring::new(capacity));
+                (
+                    Source::Bounded(ring.clone()),
+                    Buffer::Bounded(ring, overflow),
+                )
+            }
+        };
+        let seat = Seat::new(buffer, Origin::at(0));
+        let (key, seen, seen_seq) = shared.with(|state, left| {
+            let (seen, seq) = (state.value().clone(), state.seq);
+            let key = state.observers.join_watcher(seat.since(seq), left);
+            (key, seen, seq)
+        });
+        Self::new(shared.clone(), key, source, seen, seen_seq)
+    }
+
+    /// The same as of an earlier version.
+    #[track_caller]
+    pub(crate) fn join_since(shared: &Arc<Shared<T>>, version: u64) -> Result<Self, Forgotten> {
+        let origin = Origin::at(version);
+        let (key, seen) = shared.with(|state, left| {
+            let (seen, spill) = state.since(version)?;
+            let seat = Seat::new(Buffer::Unbounded { spill, short: None }, origin);
+            Ok((state.observers.join_watcher(seat, left), seen))
+        })?;
+        Ok(Self::new(
+            shared.clone(),
+            key,
+            Source::unbounded(),
+            seen,
+            version,
+        ))
+    }
+
+    fn new(shared: Arc<Shared<T>>, key: Key, source: Source<T>, seen: T, seen_seq: u64) -> Self {
+        Self {
+            shared,
+            key,
+            source,
+            seen,
+            seen_seq,
+            lost: 0,
+            spent: 0,
+            over: false,
+        }
+    }
+}
+
+// Receiving
+
+impl<T> Watcher<T> {
+    /// The next one from wherever it is.
+    #[inline]
+    #[track_caller]
+    fn pop(&mut self) -> Result<Item<T>, TryRecvError> {
+        if let Source::Bounded(_) = self.source {
+            // Whoever waits for room is called under the lock: looked at before anything is popped.
+            if self.shared.pacing.load() != 0 {
+                self.shared.lock.forbid_reentry();
+            }
+        }
+        // Before the look, so that what came before the end is seen.
+        let ended = self.shared.has_ended();
+        if let Some(item) = self.source.pop() {
+            return Ok(item);
+        }
+        if let Source::Unbounded { .. } = self.source {
+            if self.shared.version.peek() != Some(self.seen_seq) {
+                if let Some(item) = self.take_spill() {
+                    return Ok(item);
+                }
+            }
+        }
+        Err(if ended {
+            TryRecvError::Closed
+        } else {
+            TryRecvError::Empty
         })
     }
 
-    /// Marks this watcher asleep, unless there is something to do after all. A push happens under the same lock, so
-    /// it either is seen here or sees the mark.
-    fn park(&self) -> bool {
-        self.shared.lock.with(|state| {
-            let look = !cfg!(fault = "park_without_look");
-            let awake = state.is_closed() || (look && !self.ring.is_empty());
-            if let (false, Some(seat)) = (awake, state.observers().seats.get(self.key)) {
-                seat.asleep = self.bed.as_ref().map(|bed| bed.bell.clone());
+    /// Takes the whole spill in hand, in one trip through the lock.
+    #[inline(never)]
+    #[track_caller]
+    fn take_spill(&mut self) -> Option<Item<T>> {
+        let Source::Unbounded { short, hand } = &mut self.source else {
+            return None;
+        };
+        if hand.capacity() > KEPT {
+            *hand = VecDeque::new();
+        }
+        let mut made = short.is_none().then(|| Arc::new(Ring::new(SHORT)));
+        let item = self.shared.lock.with(|state| {
+            made = made.take().filter(|_| state.open);
+            // Between the look and the lock something may have come into the ring: that is older than the spill.
+            let in_ring = short.as_ref().and_then(|short| short.pop());
+            if in_ring.is_none() {
+                if let Some(seat) = state.observers.seats.get(self.key) {
+                    seat.hand_over(hand, made.clone());
+                    return hand.pop_front();
+                }
             }
-            !awake
-        })
+            in_ring
+        });
+        if made.is_some() {
+            *short = made;
+        }
+        item
+    }
+
+    /// Lays this watcher to sleep, unless there is something to do after all. **A push happens under the same lock, so
+    /// it either is seen here or takes the waker.**
+    fn sleep(&mut self, waker: &Waker) -> bool {
+        // Cloned before the lock; what it replaces is dropped after it.
+        let mut sleeper = Some(waker.clone());
+        let asleep = self.shared.lock.with(|state| {
+            let open = state.open;
+            match state.observers.seats.get(self.key) {
+                Some(seat) if open && seat.len() == 0 => {
+                    core::mem::swap(&mut seat.asleep, &mut sleeper);
+                    true
+                }
+                _ => false,
+            }
+        });
+        // What it replaced may set when it is dropped.
+        let replaced = asleep && sleeper.is_some();
+        drop_outside(sleeper);
+        asleep && !(replaced && self.seat(Seat::len) > 0)
+    }
+
+    /// A future of this watcher that slept is gone: its waker goes too.
+    fn forget_waker(&self) {
+        self.shared.leave(Place::Sleeper(self.key));
     }
 }
 
 impl<T: Clone> Watcher<T> {
-    /// The next transition, if one is there already.
+    /// Receives the next transition, if one is there already.
     ///
     /// # Errors
     ///
@@ -250,21 +429,18 @@ impl<T: Clone> Watcher<T> {
     /// assert_eq!(watcher.try_recv(), Err(TryRecvError::Closed));
     /// ```
     #[inline]
+    #[track_caller]
     pub fn try_recv(&mut self) -> Result<Transition<T>, TryRecvError> {
-        let (seq, new) = match self.ring.pop() {
-            Ok(item) => item,
-            Err(PopError::Empty) => return Err(TryRecvError::Empty),
-            Err(PopError::Closed) => return Err(TryRecvError::Closed),
-        };
+        let (seq, new) = self.pop()?;
         // Lost, unless the user's code comes back, a paced setter's waker or the clone: a panic there is counted like
         // any other loss.
         self.lost += 1;
-        if self.bounded {
-            self.shared.made_room();
+        if let Source::Bounded(_) = self.source {
+            self.made_room();
         }
         let seen = new.clone();
         self.lost -= 1;
-        let missed = (seq - self.seen_seq - 1) * u64::from(!cfg!(fault = "loss_hidden"));
+        let missed = seq - self.seen_seq - 1;
         self.seen_seq = seq;
         Ok(Transition {
             old: core::mem::replace(&mut self.seen, seen),
@@ -274,7 +450,22 @@ impl<T: Clone> Watcher<T> {
         })
     }
 
-    /// The next transition, in order.
+    /// Calls the first paced setter, if one waits for room.
+    #[inline]
+    fn made_room(&self) {
+        after_pop();
+        if self.shared.pacing.load() != 0 {
+            let first = self
+                .shared
+                .lock
+                .with(|state| state.observers.line.call_first());
+            if let Some(first) = first {
+                first.wake();
+            }
+        }
+    }
+
+    /// Waits for the next transition, in order.
     ///
     /// # Errors
     ///
@@ -297,10 +488,10 @@ impl<T: Clone> Watcher<T> {
     /// # });
     /// ```
     pub fn recv(&mut self) -> Recv<'_, T> {
-        Recv { watcher: self }
+        Recv::new(self)
     }
 
-    /// The next transition, in order; puts this thread to sleep until there is one.
+    /// Waits for the next transition, in order; puts this thread to sleep until there is one.
     ///
     /// # Errors
     ///
@@ -322,20 +513,21 @@ impl<T: Clone> Watcher<T> {
     /// assert_eq!(thread.join().unwrap(), 1);
     /// ```
     #[cfg(feature = "std")]
+    #[track_caller]
     pub fn recv_blocking(&mut self) -> Result<Transition<T>, Closed> {
         match self.try_recv() {
             Ok(transition) => Ok(transition),
             Err(TryRecvError::Closed) => Err(Closed),
-            Err(TryRecvError::Empty) => crate::park::block_on(self.recv()),
+            Err(TryRecvError::Empty) => self.recv().wait(),
         }
     }
 
-    /// The next transition, in order; puts this thread to sleep until there is one, or for `after` at most.
+    /// Waits for the next transition, in order; puts this thread to sleep until there is one, or for `after` at most.
     ///
     /// # Errors
     ///
-    /// [`RecvTimeoutError::TimedOut`](crate::RecvTimeoutError::TimedOut) if there was none by then, and
-    /// [`RecvTimeoutError::Closed`](crate::RecvTimeoutError::Closed) once the `Watched` is gone and everything was
+    /// [`WaitError::TimedOut`](crate::WaitError::TimedOut) if there was none by then, and
+    /// [`WaitError::Closed`](crate::WaitError::Closed) once the `Watched` is gone and everything was
     /// received. What is there already is returned even with a duration of zero; a duration too long for the clock
     /// is for ever.
     ///
@@ -346,80 +538,113 @@ impl<T: Clone> Watcher<T> {
     /// # Examples
     ///
     /// ```
-    /// use onlooker::{RecvTimeoutError, Watched};
+    /// use onlooker::{WaitError, Watched};
     /// use std::time::Duration;
     ///
     /// let state = Watched::new(0);
     /// let mut watcher = state.watch();
     /// let brief = Duration::from_millis(1);
-    /// assert_eq!(watcher.recv_timeout(brief), Err(RecvTimeoutError::TimedOut));
+    /// assert_eq!(watcher.recv_timeout(brief), Err(WaitError::TimedOut));
     /// drop(state);
-    /// assert_eq!(watcher.recv_timeout(brief), Err(RecvTimeoutError::Closed));
+    /// assert_eq!(watcher.recv_timeout(brief), Err(WaitError::Closed));
     /// ```
     #[cfg(feature = "std")]
+    #[track_caller]
     pub fn recv_timeout(
         &mut self,
-        after: Duration,
-    ) -> Result<Transition<T>, crate::RecvTimeoutError> {
-        match self.try_recv() {
-            Ok(transition) => return Ok(transition),
-            Err(TryRecvError::Closed) => return Err(crate::RecvTimeoutError::Closed),
-            Err(TryRecvError::Empty) => {}
+        after: core::time::Duration,
+    ) -> Result<Transition<T>, crate::WaitError> {
+        self.recv().wait_timeout(after)
+    }
+
+    /// Returns an iterator that blocks until the next transition, and ends with the state.
+    ///
+    /// # Blocking
+    ///
+    /// Blocks the thread: not for use inside an async task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use onlooker::Watched;
+    ///
+    /// let state = Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// (1..=3).for_each(|n| { state.set(n); });
+    /// drop(state);
+    /// assert_eq!(watcher.iter().map(|change| change.new).collect::<Vec<_>>(), [1, 2, 3]);
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn iter(&mut self) -> Iter<'_, T> {
+        Iter { watcher: self }
+    }
+
+    /// Returns an iterator over the transitions that are there already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// (1..=3).for_each(|n| { state.set(n); });
+    /// assert_eq!(watcher.try_iter().map(|change| change.new).sum::<i32>(), 6);
+    /// ```
+    pub fn try_iter(&mut self) -> TryIter<'_, T> {
+        TryIter { watcher: self }
+    }
+
+    /// Returns a stream of values that begins with [`seen`](Self::seen).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use futures_lite::StreamExt;
+    ///
+    /// let state = onlooker::Watched::new(0);
+    /// let values = state.watch().values();
+    /// (1..=2).for_each(|n| { state.set(n); });
+    /// drop(state);
+    /// assert_eq!(values.collect::<Vec<_>>().await, [0, 1, 2]);
+    /// # });
+    /// ```
+    pub fn values(self) -> Values<T> {
+        Values::new(self)
+    }
+
+    /// Lets the executor look after others once so many answers have been given.
+    #[inline]
+    fn yields(&mut self, context: &mut Context<'_>) -> bool {
+        let yields = self.spent >= BUDGET;
+        if yields {
+            self.spent = 0;
+            context.waker().wake_by_ref();
         }
-        let deadline = std::time::Instant::now().checked_add(after);
-        match crate::park::block_until(self.recv(), deadline) {
-            Some(received) => Ok(received?),
-            None => Err(crate::RecvTimeoutError::TimedOut),
-        }
+        self.spent += 1;
+        yields
     }
 
     /// One look, then one place to sleep, then one more look. A wake-up proves nothing: whoever comes back looks
     /// again.
-    fn poll_next_transition(
+    fn poll_transition(
         &mut self,
         context: &mut Context<'_>,
+        slept: &mut bool,
     ) -> Poll<Result<Transition<T>, Closed>> {
-        if self.spent >= BUDGET {
-            self.spent = 0;
-            context.waker().wake_by_ref();
+        if self.yields(context) {
             return Poll::Pending;
         }
         loop {
             match self.try_recv() {
-                Ok(transition) => {
-                    self.spent += 1;
-                    return Poll::Ready(Ok(transition));
-                }
+                Ok(transition) => return Poll::Ready(Ok(transition)),
                 Err(TryRecvError::Closed) => return Poll::Ready(Err(Closed)),
                 Err(TryRecvError::Empty) => {}
             }
-            self.listen(context);
-            if self.park() {
+            *slept = true;
+            if self.sleep(context.waker()) {
                 self.spent = 0;
                 return Poll::Pending;
             }
-        }
-    }
-}
-
-// Sleeping
-
-impl<T> Watcher<T> {
-    fn listen(&mut self, context: &mut Context<'_>) {
-        let waker = context.waker().clone();
-        let bed = self.bed.get_or_insert_with(Bed::new);
-        self.armed = true;
-        let _replaced = bed.bell.put(Some(waker));
-        let Poll::Pending = bed
-            .sleep
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
-    }
-
-    /// A future of this watcher is gone: its waker goes too.
-    fn forget_waker(&mut self) {
-        if core::mem::take(&mut self.armed) && !cfg!(fault = "waker_kept") {
-            let _waker = self.bed.as_ref().and_then(|bed| bed.bell.put(None));
         }
     }
 }
@@ -431,28 +656,40 @@ impl<T: Clone> Stream for Watcher<T> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Transition<T>>> {
-        self.poll_next_transition(context).map(Result::ok)
+        let this = &mut *self;
+        let polled = this.poll_transition(context, &mut false);
+        this.over = matches!(polled, Poll::Ready(Err(Closed)));
+        polled.map(Result::ok)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.len(), None)
+        let seat = self.shared.lock.enter(|state| {
+            let seat = state.observers.seats.get(self.key);
+            seat.map_or(0, |seat| seat.len())
+        });
+        (self.source.in_hand() + seat.unwrap_or(0), None)
+    }
+}
+
+impl<T: Clone> FusedStream for Watcher<T> {
+    fn is_terminated(&self) -> bool {
+        self.over
     }
 }
 
 impl<T> Drop for Watcher<T> {
     fn drop(&mut self) {
-        // The buffered values go with the seat, where no lock is held.
+        // What lies in the seat goes with it, where no lock is held.
         self.shared.leave(Place::Watcher(self.key));
     }
 }
 
-impl<T> fmt::Debug for Watcher<T> {
+impl<T: fmt::Debug> fmt::Debug for Watcher<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watcher")
-            .field("seen_seq", &self.seen_seq)
-            .field("len", &self.len())
+            .field("seen", &self.seen)
+            .field("seen_version", &self.seen_seq)
             .field("capacity", &self.capacity())
-            .field("missed", &self.missed())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }

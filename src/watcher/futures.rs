@@ -1,14 +1,16 @@
-//! The futures of a watcher.
+//! What a watcher's methods return: futures, iterators, and a stream.
 
 use super::Watcher;
-use crate::error::Closed;
-use crate::timer::{Timer, Until};
+use crate::error::{Closed, WaitError};
+use crate::timer::{Awaited, deadlines};
 use crate::transition::Transition;
+use crate::wait::Start;
 use core::fmt;
 use core::future::Future;
+use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use core::time::Duration;
+use futures_core::{FusedFuture, FusedStream, Stream};
 
 /// The future of [`Watcher::recv`].
 ///
@@ -16,38 +18,84 @@ use core::time::Duration;
 ///
 /// ```
 /// # futures_lite::future::block_on(async {
-/// use onlooker::{TimedOut, Watched};
-///
-/// let state = Watched::new(0);
+/// let state = onlooker::Watched::new(0);
 /// let mut watcher = state.watch();
-/// let at_once = std::future::ready(());
-/// assert_eq!(watcher.recv().until(at_once).await, Err(TimedOut));
+/// state.set(1);
+/// assert_eq!(watcher.recv().await.unwrap().new, 1);
 /// # });
 /// ```
 #[must_use = "futures do nothing unless you `.await` them"]
 pub struct Recv<'a, T> {
-    pub(super) watcher: &'a mut Watcher<T>,
+    watcher: &'a mut Watcher<T>,
+    /// Its waker may be in the seat.
+    slept: bool,
+    done: bool,
+}
+
+impl<'a, T> Recv<'a, T> {
+    pub(super) fn new(watcher: &'a mut Watcher<T>) -> Self {
+        Self {
+            watcher,
+            slept: false,
+            done: false,
+        }
+    }
 }
 
 impl<T: Clone> Future for Recv<'_, T> {
     type Output = Result<Transition<T>, Closed>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.watcher.poll_next_transition(context)
+        let this = &mut *self;
+        let polled = this.watcher.poll_transition(context, &mut this.slept);
+        if polled.is_ready() {
+            (this.slept, this.done) = (false, true);
+        }
+        polled
+    }
+}
+
+impl<T: Clone> FusedFuture for Recv<'_, T> {
+    fn is_terminated(&self) -> bool {
+        self.done
     }
 }
 
 impl<T> Drop for Recv<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        self.watcher.forget_waker();
+        if self.slept {
+            self.watcher.forget_waker();
+        }
     }
 }
 
-impl<T> fmt::Debug for Recv<'_, T> {
+impl<T: Clone> Awaited for Recv<'_, T> {
+    type Timed = Result<Transition<T>, WaitError>;
+
+    fn last_look(mut self: Pin<&mut Self>) -> Option<Self::Output> {
+        match self.watcher.try_recv() {
+            Ok(transition) => Some(Ok(transition)),
+            Err(crate::TryRecvError::Closed) => Some(Err(Closed)),
+            Err(crate::TryRecvError::Empty) => None,
+        }
+    }
+
+    fn in_time(output: Self::Output) -> Self::Timed {
+        Ok(output?)
+    }
+
+    fn too_late() -> Self::Timed {
+        Err(WaitError::TimedOut)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Recv<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recv")
             .field("watcher", &self.watcher)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,109 +116,200 @@ impl<T> fmt::Debug for Recv<'_, T> {
 /// # });
 /// ```
 #[must_use = "futures do nothing unless you `.await` them"]
-pub struct Seek<'a, T, U, F> {
+pub struct WatcherWait<'a, T, U, F> {
     watcher: &'a mut Watcher<T>,
     seek: F,
     /// What the watcher saw last is still to be judged.
-    judge_seen: bool,
-    found: core::marker::PhantomData<fn() -> U>,
+    start: Start,
+    slept: bool,
+    done: bool,
+    found: PhantomData<fn() -> U>,
 }
 
-impl<T, U, F> Unpin for Seek<'_, T, U, F> {}
+impl<T, U, F> Unpin for WatcherWait<'_, T, U, F> {}
 
-impl<'a, T, U, F> Seek<'a, T, U, F> {
-    pub(super) fn new(watcher: &'a mut Watcher<T>, seek: F, judge_seen: bool) -> Self {
+impl<'a, T, U, F> WatcherWait<'a, T, U, F> {
+    pub(super) fn new(watcher: &'a mut Watcher<T>, seek: F, start: Start) -> Self {
         Self {
             watcher,
             seek,
-            judge_seen,
-            found: core::marker::PhantomData,
+            start,
+            slept: false,
+            done: false,
+            found: PhantomData,
         }
     }
 }
 
-impl<T: Clone, U, F: FnMut(&T) -> Option<U>> Future for Seek<'_, T, U, F> {
+impl<T: Clone, U, F: FnMut(&T) -> Option<U>> WatcherWait<'_, T, U, F> {
+    /// What it makes of the value that the watcher saw last.
+    fn look_at_seen(&mut self) -> Option<U> {
+        match core::mem::replace(&mut self.start, Start::Next) {
+            Start::Now => (self.seek)(&self.watcher.seen),
+            Start::Next => None,
+        }
+    }
+}
+
+impl<T: Clone, U, F: FnMut(&T) -> Option<U>> Future for WatcherWait<'_, T, U, F> {
     type Output = Result<U, Closed>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if core::mem::take(&mut this.judge_seen) {
-            if let Some(found) = (this.seek)(&this.watcher.seen) {
-                return Poll::Ready(Ok(found));
+        let mut output = None;
+        if this.start == Start::Now {
+            if this.watcher.yields(context) {
+                return Poll::Pending;
             }
+            output = this.look_at_seen().map(Ok);
         }
-        loop {
-            match this.watcher.poll_next_transition(context) {
-                Poll::Ready(Ok(transition)) => {
-                    if let Some(found) = (this.seek)(&transition.new) {
-                        return Poll::Ready(Ok(found));
-                    }
-                }
-                Poll::Ready(Err(closed)) => return Poll::Ready(Err(closed)),
+        while output.is_none() {
+            match this.watcher.poll_transition(context, &mut this.slept) {
+                Poll::Ready(Ok(transition)) => output = (this.seek)(&transition.new).map(Ok),
+                Poll::Ready(Err(closed)) => output = Some(Err(closed)),
                 Poll::Pending => return Poll::Pending,
             }
         }
+        this.done = true;
+        match output {
+            Some(output) => Poll::Ready(output),
+            None => Poll::Pending,
+        }
     }
 }
 
-impl<T, U, F> Drop for Seek<'_, T, U, F> {
+impl<T: Clone, U, F: FnMut(&T) -> Option<U>> FusedFuture for WatcherWait<'_, T, U, F> {
+    fn is_terminated(&self) -> bool {
+        self.done
+    }
+}
+
+impl<T, U, F> Drop for WatcherWait<'_, T, U, F> {
     fn drop(&mut self) {
-        self.watcher.forget_waker();
+        if self.slept {
+            self.watcher.forget_waker();
+        }
     }
 }
 
-impl<T, U, F> fmt::Debug for Seek<'_, T, U, F> {
+impl<T: Clone, U, F: FnMut(&T) -> Option<U>> Awaited for WatcherWait<'_, T, U, F> {
+    type Timed = Result<U, WaitError>;
+
+    fn last_look(mut self: Pin<&mut Self>) -> Option<Self::Output> {
+        let this = &mut *self;
+        if let Some(found) = this.look_at_seen() {
+            return Some(Ok(found));
+        }
+        // What comes while it looks is too late: a fast setter does not hold it here.
+        let until = this.watcher.shared.version();
+        loop {
+            match this.watcher.try_recv() {
+                Ok(transition) => {
+                    if let Some(found) = (this.seek)(&transition.new) {
+                        return Some(Ok(found));
+                    }
+                    if transition.seq > until {
+                        return None;
+                    }
+                }
+                Err(crate::TryRecvError::Closed) => return Some(Err(Closed)),
+                Err(crate::TryRecvError::Empty) => return None,
+            }
+        }
+    }
+
+    fn in_time(output: Self::Output) -> Self::Timed {
+        Ok(output?)
+    }
+
+    fn too_late() -> Self::Timed {
+        Err(WaitError::TimedOut)
+    }
+}
+
+impl<T: fmt::Debug, U, F> fmt::Debug for WatcherWait<'_, T, U, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seek")
+        f.debug_struct("WatcherWait")
             .field("watcher", &self.watcher)
             .finish_non_exhaustive()
     }
 }
 
-macro_rules! deadlines {
-    ($future:ident < $($generics:tt),* >, $call:literal) => {
-        impl<'a, $($generics),*> $future<'a, $($generics),*> {
-            /// Gives up once `timer` has slept for `after`: the output is then `Err(TimedOut)`. A match wins a tie.
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// # futures_lite::future::block_on(async {
-            /// use onlooker::{TimedOut, Watched};
-            /// use std::time::Duration;
-            ///
-            /// let state = Watched::new(0);
-            /// let mut watcher = state.watch();
-            /// let timer = |_: Duration| std::future::ready(()); // or `Smol`, `Tokio` …
-            #[doc = concat!("let late = watcher.", $call, ".timeout(timer, Duration::from_millis(1));")]
-            /// assert_eq!(late.await, Err(TimedOut));
-            /// # });
-            /// ```
-            pub fn timeout<S: Timer>(self, timer: S, after: Duration) -> Until<Self, S::Sleep> {
-                self.until(timer.sleep(after))
-            }
+deadlines!(
+    ['a, T: Clone] Recv<'a, T>,
+    "[`WaitError`]", Result<Transition<T>, Closed>, Result<Transition<T>, WaitError>,
+    ["let state = onlooker::Watched::new(0);", "let mut watcher = state.watch();"], "watcher.recv()"
+);
 
-            /// Gives up once `deadline`, any future, is ready: the output is then `Err(TimedOut)`. A match wins a tie.
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// # futures_lite::future::block_on(async {
-            /// use onlooker::Watched;
-            ///
-            /// let (state, shutdown) = (Watched::new(0), Watched::new(false));
-            /// let mut watcher = state.watch();
-            #[doc = concat!("let stopped = watcher.", $call, ".until(shutdown.wait_for(true));")]
-            /// shutdown.set(true);
-            /// assert!(stopped.await.is_err());
-            /// # });
-            /// ```
-            pub fn until<D: Future>(self, deadline: D) -> Until<Self, D> {
-                Until::new(self, deadline)
-            }
-        }
-    };
+deadlines!(
+    ['a, T: Clone, U, F: FnMut(&T) -> Option<U>] WatcherWait<'a, T, U, F>,
+    "[`WaitError`]", Result<U, Closed>, Result<U, WaitError>,
+    ["let state = onlooker::Watched::new(0);", "let mut watcher = state.watch();"],
+    "watcher.wait_for(1)"
+);
+
+/// The iterator of [`Watcher::iter`].
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    pub(super) watcher: &'a mut Watcher<T>,
 }
 
-deadlines!(Recv<T>, "recv()");
-deadlines!(Seek<T, U, F>, "wait_for(1)");
+#[cfg(feature = "std")]
+impl<T: Clone> Iterator for Iter<'_, T> {
+    type Item = Transition<T>;
+
+    fn next(&mut self) -> Option<Transition<T>> {
+        self.watcher.recv_blocking().ok()
+    }
+}
+
+/// The iterator of [`Watcher::try_iter`].
+#[derive(Debug)]
+pub struct TryIter<'a, T> {
+    pub(super) watcher: &'a mut Watcher<T>,
+}
+
+impl<T: Clone> Iterator for TryIter<'_, T> {
+    type Item = Transition<T>;
+
+    fn next(&mut self) -> Option<Transition<T>> {
+        self.watcher.try_recv().ok()
+    }
+}
+
+/// The stream of [`Watcher::values`].
+#[must_use = "streams do nothing unless polled"]
+#[derive(Debug)]
+pub struct Values<T> {
+    watcher: Watcher<T>,
+    /// What the watcher had seen is still to be given.
+    begins: bool,
+}
+
+impl<T> Values<T> {
+    pub(super) fn new(watcher: Watcher<T>) -> Self {
+        Self {
+            watcher,
+            begins: true,
+        }
+    }
+}
+
+impl<T: Clone> Stream for Values<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        if core::mem::take(&mut self.begins) {
+            return Poll::Ready(Some(self.watcher.seen.clone()));
+        }
+        let polled = Pin::new(&mut self.watcher).poll_next(context);
+        polled.map(|change| change.map(|change| change.new))
+    }
+}
+
+impl<T: Clone> FusedStream for Values<T> {
+    fn is_terminated(&self) -> bool {
+        !self.begins && self.watcher.is_terminated()
+    }
+}

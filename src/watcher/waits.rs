@@ -1,13 +1,18 @@
 //! Waits in a row: each goes on where the one before stopped, and loses nothing in between.
 
-use super::{Seek, Watcher};
+use super::{Watcher, WatcherWait};
+use crate::wait::Start;
 
 impl<T: Clone> Watcher<T> {
-    fn seek<U, F: FnMut(&T) -> Option<U>>(&mut self, seek: F, present: bool) -> Seek<'_, T, U, F> {
-        Seek::new(self, seek, present)
+    fn seek<U, F: FnMut(&T) -> Option<U>>(
+        &mut self,
+        seek: F,
+        start: Start,
+    ) -> WatcherWait<'_, T, U, F> {
+        WatcherWait::new(self, seek, start)
     }
 
-    /// The value, once the state, as this watcher sees it, is or becomes equal to it.
+    /// Waits until the state, as this watcher sees it, is or becomes equal to `value`.
     ///
     /// Counts from what the watcher saw last and consumes its buffer up to the match and no further: waits in a row
     /// lose nothing in between.
@@ -35,14 +40,17 @@ impl<T: Clone> Watcher<T> {
     /// assert_eq!(watcher.wait_for("closed").await, Ok("closed"));
     /// # });
     /// ```
-    pub fn wait_for(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
+    pub fn wait_for(&mut self, value: T) -> WatcherWait<'_, T, T, impl FnMut(&T) -> Option<T>>
     where
         T: PartialEq,
     {
-        self.seek(move |new: &T| (*new == value).then(|| new.clone()), true)
+        self.seek(
+            move |new: &T| (*new == value).then(|| new.clone()),
+            Start::Now,
+        )
     }
 
-    /// The first value that differs, from what this watcher saw last on. Otherwise as [`wait_for`](Self::wait_for).
+    /// Waits for the first value that differs, from what this watcher saw last on. Otherwise as [`wait_for`](Self::wait_for).
     ///
     /// # Errors
     ///
@@ -58,14 +66,18 @@ impl<T: Clone> Watcher<T> {
     /// assert_eq!(watcher.wait_for_not(0).await, Ok(1));
     /// # });
     /// ```
-    pub fn wait_for_not(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
+    pub fn wait_for_not(&mut self, value: T) -> WatcherWait<'_, T, T, impl FnMut(&T) -> Option<T>>
     where
         T: PartialEq,
     {
-        self.seek(move |new: &T| (*new != value).then(|| new.clone()), true)
+        self.seek(
+            move |new: &T| (*new != value).then(|| new.clone()),
+            Start::Now,
+        )
     }
 
-    /// The first value for which `pred` holds, from what this watcher saw last on. The predicate runs in the caller.
+    /// Waits for the first value for which `pred` holds, from what this watcher saw last on. The predicate runs in the caller, under no lock, and may call
+    /// anything.
     /// Otherwise as [`wait_for`](Self::wait_for).
     ///
     /// # Errors
@@ -88,11 +100,11 @@ impl<T: Clone> Watcher<T> {
     pub fn wait_until(
         &mut self,
         mut pred: impl FnMut(&T) -> bool,
-    ) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>> {
-        self.seek(move |new: &T| pred(new).then(|| new.clone()), true)
+    ) -> WatcherWait<'_, T, T, impl FnMut(&T) -> Option<T>> {
+        self.seek(move |new: &T| pred(new).then(|| new.clone()), Start::Now)
     }
 
-    /// The first `Some` that `f` makes, from what this watcher saw last on. Otherwise as
+    /// Waits for the first `Some` that `f` makes, from what this watcher saw last on. Otherwise as
     /// [`wait_until`](Self::wait_until).
     ///
     /// # Errors
@@ -109,11 +121,11 @@ impl<T: Clone> Watcher<T> {
     /// assert_eq!(watcher.wait_map(|n| (*n > 1).then_some("more")).await, Ok("more"));
     /// # });
     /// ```
-    pub fn wait_map<U, F: FnMut(&T) -> Option<U>>(&mut self, f: F) -> Seek<'_, T, U, F> {
-        self.seek(f, true)
+    pub fn wait_map<U, F: FnMut(&T) -> Option<U>>(&mut self, f: F) -> WatcherWait<'_, T, U, F> {
+        self.seek(f, Start::Now)
     }
 
-    /// The value, at the next transition into it: what this watcher has seen already does not count. Otherwise as
+    /// Waits for the next transition into `value`: what this watcher has seen already does not count. Otherwise as
     /// [`wait_for`](Self::wait_for).
     ///
     /// # Errors
@@ -132,14 +144,17 @@ impl<T: Clone> Watcher<T> {
     /// assert!(watcher.is_empty());
     /// # });
     /// ```
-    pub fn wait_for_next(&mut self, value: T) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>>
+    pub fn wait_for_next(&mut self, value: T) -> WatcherWait<'_, T, T, impl FnMut(&T) -> Option<T>>
     where
         T: PartialEq,
     {
-        self.seek(move |new: &T| (*new == value).then(|| new.clone()), false)
+        self.seek(
+            move |new: &T| (*new == value).then(|| new.clone()),
+            Start::Next,
+        )
     }
 
-    /// The value of the next transition for which `pred` holds: what this watcher has seen already does not count.
+    /// Waits for the next transition into a value for which `pred` holds: what this watcher has seen already does not count.
     /// Otherwise as [`wait_until`](Self::wait_until).
     ///
     /// # Errors
@@ -159,13 +174,13 @@ impl<T: Clone> Watcher<T> {
     pub fn wait_until_next(
         &mut self,
         mut pred: impl FnMut(&T) -> bool,
-    ) -> Seek<'_, T, T, impl FnMut(&T) -> Option<T>> {
-        self.seek(move |new: &T| pred(new).then(|| new.clone()), false)
+    ) -> WatcherWait<'_, T, T, impl FnMut(&T) -> Option<T>> {
+        self.seek(move |new: &T| pred(new).then(|| new.clone()), Start::Next)
     }
 }
 
 impl<U: Clone> Watcher<Option<U>> {
-    /// The first `Some`, from what this watcher saw last on. Otherwise as [`wait_for`](Self::wait_for).
+    /// Waits for the first `Some`, from what this watcher saw last on. Otherwise as [`wait_for`](Self::wait_for).
     ///
     /// # Errors
     ///
@@ -183,7 +198,9 @@ impl<U: Clone> Watcher<Option<U>> {
     /// # });
     /// ```
     #[doc(alias = "wait_for_not_none")]
-    pub fn wait_for_some(&mut self) -> Seek<'_, Option<U>, U, impl FnMut(&Option<U>) -> Option<U>> {
-        self.seek(|new: &Option<U>| new.clone(), true)
+    pub fn wait_for_some(
+        &mut self,
+    ) -> WatcherWait<'_, Option<U>, U, impl FnMut(&Option<U>) -> Option<U>> {
+        self.seek(|new: &Option<U>| new.clone(), Start::Now)
     }
 }

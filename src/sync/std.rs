@@ -86,5 +86,3 @@ impl<V: Clone> Once<V> {
         let _ = self.0.set(value);
     }
 }
-
-pub(crate) use super::atomics::{Counter, Version};

@@ -44,5 +44,3 @@ impl<V: Clone> Once<V> {
         });
     }
 }
-
-pub(crate) use super::atomics::{Counter, Version};

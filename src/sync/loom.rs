@@ -87,8 +87,8 @@ impl Counter {
 pub(crate) struct Version(AtomicU64);
 
 impl Version {
-    pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(0))
+    pub(crate) fn new(version: u64) -> Self {
+        Self(AtomicU64::new(version))
     }
 
     pub(crate) fn peek(&self) -> Option<u64> {

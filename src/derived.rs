@@ -1,0 +1,606 @@
+//! Several states in one: views of what is made of other states.
+//!
+//! A derived state is a [`Shared`] that nobody can set. It follows its sources in their commits:
+//!
+//! ```text
+//! map        source ─ edge: f ─▶ map                        one source: commits at once, under the source's lock
+//! zip, all   source ─ edge ─▶ inbox ─ joint ─▶ zip          several: what a commit leaves in the inbox is taken
+//!            source ─ edge ──┘                              together, after all of that commit's maps
+//! ```
+//!
+//! **What one commit leaves for a state with several sources is one transition**: its parts carry the commit's cause,
+//! and are taken by that commit, by height, after all sources have left theirs. Only where a commit of another thread
+//! has to go first through the same source are they taken apart; then half of them is shown, never more. (Models
+//! `derived_*`; `derived.rs`, `histories.rs`.)
+//!
+//! A derived state holds its sources, and each source an edge that holds the derived state. That circle is cut by
+//! whoever leaves last ([`let_go`](crate::settle::let_go)), or by the source's end.
+
+use crate::cell::{Shared, State};
+use crate::observers::{Edge, Joint, Left, Origin, Place, Ties};
+use crate::settle::{AnyState, Flow, Settlement, Source};
+use crate::slab::Key;
+use crate::sync::{Arc, Inside, Lock, Panic, catch, enter, erase};
+use crate::view::View;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+/// Several states in one. Each is a view of a state of its own, whose versions begin at 0, and which follows in the
+/// commit of its source: lossless like the rest, with waits, watchers and callbacks of its own.
+impl<T: Send + 'static> View<T> {
+    /// Returns a view of what `f` makes of each value, equal neighbours being one.
+    ///
+    /// `f` runs once for the present value, then once for each transition, inside the commit: **it looks at nothing but
+    /// the value it is given.** It lives while something looks at the derived view.
+    ///
+    /// # Panics
+    ///
+    /// With a panic of `f` on the present value. A later one ends the derived view, and nobody else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let temperature = onlooker::Watched::new(20);
+    /// let hot = temperature.view().map(|degrees| *degrees > 60);
+    /// let alarm = hot.wait_for(true);
+    /// temperature.set(70);
+    /// temperature.set(30);
+    /// assert_eq!(alarm.await, Ok(true));
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn map<U: PartialEq + Send + 'static>(
+        &self,
+        f: impl FnMut(&T) -> U + Send + 'static,
+    ) -> View<U> {
+        let origin = Origin::at(0);
+        // Out here: a panic under the lock drops nothing there.
+        let mut f = Some(f);
+        let source = self.host();
+        let (mapped, tie) = source.with(|state, left| {
+            let first = f.as_mut().map(|f| {
+                let _inside = enter(Inside::Predicate);
+                f(state.value())
+            });
+            let mapped = Arc::new(Shared::derived(
+                first,
+                state.height() + 1,
+                usize::from(state.open),
+            ));
+            let tie = f.take().filter(|_| state.open).map(|f| {
+                state.tie(left, |since| {
+                    Box::new(Map {
+                        f,
+                        any: erase!(mapped.clone() => dyn AnyState),
+                        to: mapped.clone(),
+                        origin: origin.since(since),
+                    })
+                })
+            });
+            (mapped, tie)
+        });
+        mapped.hold(source, tie);
+        View::counted(mapped)
+    }
+
+    /// Returns a view of both values as one pair: each transition of either is one of the pair.
+    ///
+    /// What one transition of a common source moves in both halves (`a.map(f).zip(&a.map(g))`) is one transition of the
+    /// pair; only where another thread's transition of a further source has to go first may it be seen in two steps.
+    /// The pair ends when both have.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use onlooker::Watched;
+    ///
+    /// let (link, login) = (Watched::new("down"), Watched::new(false));
+    /// let ready = link.view().zip(&login.view()).wait_until(|(link, login)| *link == "up" && *login);
+    /// login.set(true);
+    /// link.set("up");
+    /// link.set("down");
+    /// assert_eq!(ready.await, Ok(("up", true)));
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn zip<B: Clone + Send + 'static>(&self, other: &View<B>) -> View<(T, B)>
+    where
+        T: Clone,
+    {
+        let joining = Joining::new("zip", 2, self.height().max(other.height()));
+        let first = joining.part(self, 0, |value: &T| Half::First(value.clone()));
+        let second = joining.part(other, 1, |value: &B| Half::Second(value.clone()));
+        let (Half::First(first), Half::Second(second)) = (first, second) else {
+            unreachable!("each gives its own half")
+        };
+        joining.complete((first, second), |present: &(T, B), parts| {
+            let (mut first, mut second) = (None, None);
+            for (_, part) in parts {
+                match part {
+                    Half::First(value) => first = Some(value),
+                    Half::Second(value) => second = Some(value),
+                }
+            }
+            let first = first.unwrap_or_else(|| present.0.clone());
+            (first, second.unwrap_or_else(|| present.1.clone()))
+        })
+    }
+
+    /// Returns a view of all values as one vector, in the order of `views`: each transition of any is one of the vector.
+    ///
+    /// As [`zip`](Self::zip) for many of a kind. Of no views it is an empty vector, ended from the start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use onlooker::{View, Watched};
+    ///
+    /// let workers = [Watched::new("busy"), Watched::new("busy")];
+    /// let all = View::all(workers.iter().map(Watched::view));
+    /// let idle = all.wait_until(|workers| workers.iter().all(|worker| *worker == "idle"));
+    /// workers[1].set("idle");
+    /// workers[0].set("idle");
+    /// assert_eq!(idle.await, Ok(vec!["idle", "idle"]));
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn all(views: impl IntoIterator<Item = View<T>>) -> View<Vec<T>>
+    where
+        T: Clone,
+    {
+        let views: Vec<View<T>> = views.into_iter().collect();
+        let height = views.iter().map(View::height).max().unwrap_or(0);
+        let joining = Joining::new("all", views.len(), height);
+        let values = views.iter().enumerate();
+        let values = values.map(|(part, view)| joining.part(view, part, T::clone));
+        let values = values.collect();
+        joining.complete(values, |present: &Vec<T>, parts| {
+            let mut all = present.clone();
+            for (at, value) in parts {
+                all[at] = value;
+            }
+            all
+        })
+    }
+
+    #[track_caller]
+    fn height(&self) -> u32 {
+        self.host().with(|state, _| state.height())
+    }
+}
+
+impl<T> State<T> {
+    /// 0 of a state that can be set; more than that of every source of one that is derived.
+    fn height(&self) -> u32 {
+        self.observers.ties.as_ref().map_or(0, |ties| ties.height)
+    }
+
+    /// Somebody follows from now on.
+    fn tie(&mut self, left: &mut Left<T>, edge: impl FnOnce(u64) -> Box<dyn Edge<T>>) -> Key {
+        let edge = edge(self.seq);
+        self.observers.join_tie(edge, left)
+    }
+}
+
+impl<T: Send + 'static> Shared<T> {
+    /// A state that follows others, with one view.
+    fn derived(value: Option<T>, height: u32, open: usize) -> Self {
+        let shared = Self::new(value, 0, open > 0);
+        shared.lock.with(|state| {
+            state.observers.derive(Ties::derived(height, open));
+        });
+        if open == 0 {
+            shared.say_ended();
+        }
+        shared
+    }
+
+    /// Holds on to a source for as long as somebody looks.
+    fn hold<S: Send + 'static>(&self, source: &Arc<Shared<S>>, tie: Option<Key>) {
+        let Some(key) = tie else { return };
+        let state = erase!(source.clone() => dyn AnyState);
+        self.lock.with(|own| {
+            if let Some(ties) = &mut own.observers.ties {
+                ties.sources.push(Source { state, key });
+            }
+        });
+    }
+
+    /// A transition of a derived state, inside the commit of a source.
+    fn follow(
+        &self,
+        this: &Arc<dyn AnyState>,
+        state: &mut State<T>,
+        mut value: T,
+        flow: &mut Flow<'_>,
+    ) {
+        let Some(present) = &mut state.value else {
+            return;
+        };
+        core::mem::swap(present, &mut value);
+        state.seq += 1;
+        self.version.publish(state.seq);
+        let mut settlement = Settlement::new();
+        let observers = &mut state.observers;
+        observers.offer(state.seq, &value, present, &mut settlement, flow.trouble);
+        self.owe(this, state, settlement, value, flow);
+    }
+
+    /// What a derived state owes, a value to drop among it.
+    fn owe(
+        &self,
+        this: &Arc<dyn AnyState>,
+        state: &mut State<T>,
+        mut settlement: Settlement,
+        value: T,
+        flow: &mut Flow<'_>,
+    ) {
+        settlement.discard(&mut state.observers.dues.values, value);
+        if !settlement.is_empty() {
+            flow.debts.push((this.clone(), settlement));
+        }
+    }
+}
+
+impl<T: Send + 'static> AnyState for Shared<T> {
+    fn pass_on(&self, flow: &mut Flow<'_>) {
+        let mut left = Left::new();
+        self.lock.enter(|state| {
+            if let Some(value) = &state.value {
+                state.observers.pass_on(value, flow, &mut left);
+            }
+        });
+        flow.leave(left);
+    }
+
+    fn advance(&self, this: &Arc<dyn AnyState>, flow: &mut Flow<'_>) {
+        let mut left = Left::new();
+        self.lock.enter(|state| {
+            while let Some(value) = &state.value {
+                let Some(ties) = &mut state.observers.ties else {
+                    break;
+                };
+                let Some(joint) = &mut ties.joint else { break };
+                let next = catch(|| {
+                    let _inside = enter(Inside::Predicate);
+                    joint.next(flow.cause, value)
+                });
+                match next {
+                    Ok(None) => break,
+                    Ok(Some(next)) => {
+                        self.follow(this, state, next, flow);
+                        // All below has it before the next one, and before this lock is free.
+                        if let Some(value) = &state.value {
+                            state.observers.pass_on(value, flow, &mut left);
+                        }
+                        flow.pass_on();
+                    }
+                    Err(panic) => {
+                        ties.open = 1;
+                        flow.end(this, panic);
+                        break;
+                    }
+                }
+            }
+        });
+        flow.leave(left);
+    }
+
+    fn source_ended(&self, flow: &mut Flow<'_>) {
+        let mut left = Left::new();
+        self.lock.enter(|state| {
+            let Some(ties) = &mut state.observers.ties else {
+                return;
+            };
+            ties.open = ties.open.saturating_sub(1);
+            if ties.open == 0 && state.open {
+                if let Some(joint) = ties.joint.take() {
+                    joint.close();
+                    flow.left.push(Box::new(joint));
+                }
+                flow.ended.extend(self.close(state, &mut left));
+            }
+        });
+        flow.leave(left);
+    }
+
+    fn unfollow(&self, key: Key) -> (Option<Box<dyn Send>>, Vec<Source>) {
+        let mut left = Left::new();
+        let place = Place::Tie(key);
+        let entered = self
+            .lock
+            .enter(|state| self.take_away(state, place, &mut left));
+        if entered.is_none() {
+            self.leave_late(place);
+        }
+        let sources = left.take_sources();
+        (Some(Box::new(left)), sources)
+    }
+}
+
+impl Flow<'_> {
+    /// To be dropped when the locks are free.
+    fn leave<T: Send + 'static>(&mut self, left: Left<T>) {
+        if !left.is_empty() {
+            self.left.push(Box::new(left));
+        }
+    }
+
+    /// A derived state ends by a panic.
+    fn end(&mut self, state: &Arc<dyn AnyState>, panic: Panic) {
+        self.left.push(Box::new(panic));
+        self.ended.push(state.clone());
+    }
+}
+
+/// How a map follows its one source.
+struct Map<F, U> {
+    f: F,
+    to: Arc<Shared<U>>,
+    any: Arc<dyn AnyState>,
+    origin: Origin,
+}
+
+impl<T, U, F> Edge<T> for Map<F, U>
+where
+    U: PartialEq + Send + 'static,
+    F: FnMut(&T) -> U + Send,
+{
+    fn follow(&mut self, new: &T, flow: &mut Flow<'_>) -> bool {
+        let made = catch(|| {
+            let _inside = enter(Inside::Predicate);
+            (self.f)(new)
+        });
+        let value = match made {
+            Ok(value) => value,
+            Err(panic) => {
+                flow.end(&self.any, panic);
+                return false;
+            }
+        };
+        let followed = self.to.lock.enter(|state| {
+            let differs = catch(|| {
+                let _inside = enter(Inside::Predicate);
+                state
+                    .value
+                    .as_ref()
+                    .is_some_and(|present| *present != value)
+            });
+            if let Ok(true) = differs {
+                self.to.follow(&self.any, state, value, flow);
+                if state.observers.has_followers() {
+                    flow.moved.push(self.any.clone());
+                }
+            } else {
+                self.to
+                    .owe(&self.any, state, Settlement::new(), value, flow);
+            }
+            differs
+        });
+        match followed {
+            Some(Err(panic)) => {
+                flow.end(&self.any, panic);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn follower(&self) -> Arc<dyn AnyState> {
+        self.any.clone()
+    }
+
+    fn origin(&self) -> (&'static str, Origin) {
+        ("map", self.origin)
+    }
+}
+
+/// A half of a pair.
+enum Half<A, B> {
+    First(A),
+    Second(B),
+}
+
+/// What commits have left for a state with several sources: of which commit, of which part. `None` once it has ended.
+type Inbox<P> = Lock<Option<VecDeque<Entry<P>>>>;
+
+struct Entry<P> {
+    cause: (usize, u64),
+    part: usize,
+    value: P,
+}
+
+/// Makes the next value of the present one and the parts that one commit has moved.
+type Apply<V, P> = fn(&V, Vec<(usize, P)>) -> V;
+
+/// A state with several sources, on its way to be complete.
+struct Joining<V, P> {
+    what: &'static str,
+    origin: Origin,
+    view: View<V>,
+    any: Arc<dyn AnyState>,
+    height: u32,
+    inbox: Arc<Inbox<P>>,
+}
+
+impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
+    #[track_caller]
+    fn new(what: &'static str, parts: usize, sources_height: u32) -> Self {
+        let height = sources_height + 1;
+        let shared = Arc::new(Shared::derived(None, height, parts));
+        Self {
+            what,
+            origin: Origin::at(0),
+            any: erase!(shared.clone() => dyn AnyState),
+            view: View::counted(shared),
+            height,
+            inbox: Arc::new(Lock::new(Some(VecDeque::new()))),
+        }
+    }
+
+    /// Follows one source from here on; gives back its present value.
+    #[track_caller]
+    fn part<T: Send + 'static>(&self, source: &View<T>, part: usize, make: fn(&T) -> P) -> P {
+        let source = source.host();
+        let (value, tie) = source.with(|state, left| {
+            let value = make(state.value());
+            let tie = state.open.then(|| {
+                state.tie(left, |since| {
+                    Box::new(Part {
+                        make,
+                        part,
+                        inbox: self.inbox.clone(),
+                        what: self.what,
+                        origin: self.origin.since(since),
+                        height: self.height,
+                        any: self.any.clone(),
+                    })
+                })
+            });
+            (value, tie)
+        });
+        if tie.is_none() {
+            let (mut debts, mut trouble) = (Vec::new(), Vec::new());
+            let mut flow = Flow::new((0, 0), &mut debts, &mut trouble);
+            self.any.source_ended(&mut flow);
+        }
+        self.view.host().hold(source, tie);
+        value
+    }
+
+    /// The present values of all are there: now it is a state like others. What came meanwhile is in the first value.
+    fn complete(self, mut value: V, apply: Apply<V, P>) -> View<V> {
+        // Put together outside: nobody can look yet, and whoever commits meanwhile leaves it here.
+        loop {
+            let came = self.inbox.with(|inbox| {
+                let inbox = inbox.as_mut().filter(|inbox| !inbox.is_empty());
+                inbox.map(|inbox| inbox.drain(..).collect::<Vec<_>>())
+            });
+            let parts = match came {
+                Some(came) => came
+                    .into_iter()
+                    .map(|entry| (entry.part, entry.value))
+                    .collect(),
+                None => Vec::new(),
+            };
+            if !parts.is_empty() {
+                value = apply(&value, parts);
+            }
+            let mut made = Some(value);
+            let complete = self.view.host().lock.with(|state| {
+                let quiet = self
+                    .inbox
+                    .with(|inbox| inbox.as_ref().is_none_or(VecDeque::is_empty));
+                if quiet {
+                    state.value = made.take();
+                    if let (Some(ties), true) = (&mut state.observers.ties, state.open) {
+                        ties.joint = Some(Box::new(Parts {
+                            inbox: self.inbox.clone(),
+                            apply,
+                        }));
+                    }
+                }
+                quiet
+            });
+            match made {
+                Some(back) => value = back,
+                None => {
+                    debug_assert!(complete, "it was taken");
+                    return self.view;
+                }
+            }
+        }
+    }
+}
+
+/// How a state with several sources follows one of them.
+struct Part<T, P> {
+    make: fn(&T) -> P,
+    part: usize,
+    inbox: Arc<Inbox<P>>,
+    what: &'static str,
+    origin: Origin,
+    height: u32,
+    any: Arc<dyn AnyState>,
+}
+
+impl<T, P: Send> Edge<T> for Part<T, P> {
+    fn follow(&mut self, new: &T, flow: &mut Flow<'_>) -> bool {
+        let made = catch(|| {
+            let _inside = enter(Inside::Predicate);
+            (self.make)(new)
+        });
+        let value = match made {
+            Ok(value) => value,
+            Err(panic) => {
+                flow.end(&self.any, panic);
+                return false;
+            }
+        };
+        let entry = Entry {
+            cause: flow.cause,
+            part: self.part,
+            value,
+        };
+        let open = self.inbox.with(|inbox| match inbox {
+            Some(inbox) => {
+                inbox.push_back(entry);
+                true
+            }
+            None => false,
+        });
+        if open {
+            let key = (self.height, Arc::as_ptr(&self.any).addr());
+            flow.joints.insert(key, self.any.clone());
+        }
+        open
+    }
+
+    fn follower(&self) -> Arc<dyn AnyState> {
+        self.any.clone()
+    }
+
+    fn origin(&self) -> (&'static str, Origin) {
+        (self.what, self.origin)
+    }
+}
+
+/// What a state with several sources makes of its inbox.
+struct Parts<V, P> {
+    inbox: Arc<Inbox<P>>,
+    apply: Apply<V, P>,
+}
+
+impl<V, P: Send> Joint<V> for Parts<V, P> {
+    fn next(&mut self, cause: (usize, u64), present: &V) -> Option<V> {
+        let parts = self.inbox.with(|inbox| take_next(inbox.as_mut()?, cause))?;
+        Some((self.apply)(present, parts))
+    }
+
+    fn close(&self) {
+        self.inbox.with(Option::take);
+    }
+}
+
+/// The parts that go next for this commit: its own, all together, or, if one of its own has to wait for another commit's
+/// at the same source, that other commit's.
+fn take_next<P>(inbox: &mut VecDeque<Entry<P>>, cause: (usize, u64)) -> Option<Vec<(usize, P)>> {
+    let last = inbox.iter().rposition(|entry| entry.cause == cause)?;
+    let own = inbox.iter().filter(|entry| entry.cause == cause);
+    let own: Vec<usize> = own.map(|entry| entry.part).collect();
+    let first = inbox.iter().find(|entry| own.contains(&entry.part))?.cause;
+    let mut taken = Vec::new();
+    let mut at = 0;
+    for _ in 0..=last {
+        if inbox[at].cause == first && own.contains(&inbox[at].part) {
+            taken.extend(inbox.remove(at).map(|entry| (entry.part, entry.value)));
+        } else {
+            at += 1;
+        }
+    }
+    Some(taken)
+}

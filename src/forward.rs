@@ -1,0 +1,82 @@
+//! The `Arc` of targets without compare-and-swap cannot forget the type of what it holds. There a second one holds the
+//! first (`sync::erase`), which then has to be all that the state in it is.
+
+use crate::cell::Shared;
+use crate::settle::{AnyState, Chain, Flow, Settles, Source};
+use crate::slab::Key;
+use crate::sync::{Arc, Pieces};
+use crate::wait::{Asks, AsksJudged, Failure, Leaves};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::task::{Poll, Waker};
+
+impl<T> Settles for Arc<Shared<T>> {
+    fn take_wakers(&self, chain: &mut Chain, few: &mut [Option<Waker>]) {
+        (**self).take_wakers(chain, few);
+    }
+
+    fn drop_value(&self, chain: &mut Chain) {
+        (**self).drop_value(chain);
+    }
+
+    fn call_back(&self, ticket: u64, pieces: &mut Pieces) {
+        (**self).call_back(ticket, pieces);
+    }
+}
+
+impl<T: Send + 'static> AnyState for Arc<Shared<T>> {
+    fn pass_on(&self, flow: &mut Flow<'_>) {
+        (**self).pass_on(flow);
+    }
+
+    fn advance(&self, this: &Arc<dyn AnyState>, flow: &mut Flow<'_>) {
+        (**self).advance(this, flow);
+    }
+
+    fn source_ended(&self, flow: &mut Flow<'_>) {
+        (**self).source_ended(flow);
+    }
+
+    fn unfollow(&self, key: Key) -> (Option<Box<dyn Send>>, Vec<Source>) {
+        (**self).unfollow(key)
+    }
+}
+
+impl<T: Send> Leaves for Arc<Shared<T>> {
+    fn leave_wait(&self, key: Key) {
+        (**self).leave_wait(key);
+    }
+
+    fn leave_view(&self) {
+        (**self).leave_view();
+    }
+}
+
+impl<T: Send, U> Asks<U> for Arc<Shared<T>>
+where
+    Shared<T>: Asks<U>,
+{
+    fn ask(
+        &self,
+        key: Key,
+        waker: Option<&Waker>,
+        polled: &mut bool,
+        done: &mut bool,
+    ) -> Poll<Result<U, Failure>> {
+        (**self).ask(key, waker, polled, done)
+    }
+}
+
+impl<T: Send> AsksJudged for Arc<Shared<T>> {
+    fn ask_judged(
+        &self,
+        key: Key,
+        waker: Option<&Waker>,
+        polled: &mut bool,
+        done: &mut bool,
+        into: &mut dyn Any,
+    ) -> Poll<Result<(), Failure>> {
+        (**self).ask_judged(key, waker, polled, done, into)
+    }
+}

@@ -1,0 +1,311 @@
+//! The callbacks of one state, and the line of transitions that they have not had yet.
+//!
+//! ```text
+//! commit ─▶ ticket n joins the line          the turn: free, or one thread's
+//! setter ─▶ is n called back?  yes: done
+//!                              no, turn free:  takes it, calls back everything up to n, gives it up
+//!                              no, turn taken: waits until the turn is given up, and asks again
+//! ```
+//!
+//! **Whoever left a ticket comes back for it**: its setter before it returns, or the outermost setter of its thread. So
+//! whoever has the turn calls back what came before its own ticket and no more: nobody works for others without limit,
+//! and nothing is left behind. Only with interrupts nobody may wait: there the turn is given up with the line empty.
+//! (Models `turn_*`; Spin's `turns.pml`.)
+
+use super::Origin;
+use crate::slab::{Key, Slab};
+use crate::sync::MAY_WAIT;
+use crate::transition::Transition;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+/// What callbacks are given.
+pub(crate) enum Heard<T> {
+    Transition(Transition<T>),
+    /// What one callback found when it joined.
+    Present(Key, T),
+}
+
+/// A callback, as the thread that has the turn sees it.
+pub(crate) trait Call<T>: Send {
+    /// Says whether that was its last call.
+    fn call(&mut self, heard: &Heard<T>) -> bool;
+}
+
+/// A callback's place. Its closure is out while it runs.
+pub(crate) struct CallSeat<T> {
+    call: Option<Box<dyn Call<T>>>,
+    pub(crate) origin: Origin,
+    pub(crate) runs: u64,
+    pub(crate) panics: u64,
+    pub(crate) longest: Option<Duration>,
+}
+
+impl<T> CallSeat<T> {
+    pub(crate) fn is_running(&self) -> bool {
+        self.call.is_none()
+    }
+}
+
+/// How a call went.
+pub(crate) struct Report {
+    pub(crate) finished: bool,
+    pub(crate) panicked: bool,
+    pub(crate) took: Option<Duration>,
+}
+
+pub(crate) struct Calls<T> {
+    seats: Slab<CallSeat<T>>,
+    clone: fn(&T) -> T,
+    line: VecDeque<Heard<T>>,
+    /// Tickets before this one have left the line.
+    begun: u64,
+    /// Tickets before this one are called back.
+    done: u64,
+    /// Somebody has the turn.
+    taken: bool,
+    /// Somebody waits for it to be given up.
+    wanted: bool,
+    /// The state is gone: callbacks that have had everything go too.
+    ended: bool,
+}
+
+/// What the one whose turn it is has in hand.
+pub(crate) struct Hand<T> {
+    heard: Option<Heard<T>>,
+    /// The seat whose closure is in hand, or was.
+    at: Option<Key>,
+    pub(crate) call: Option<Box<dyn Call<T>>>,
+    pub(crate) report: Option<Report>,
+    /// To be dropped outside.
+    pub(crate) spent: Spent<T>,
+}
+
+/// What a step left, to be dropped where no lock is held.
+pub(crate) struct Spent<T> {
+    pub(crate) heard: Option<Heard<T>>,
+    pub(crate) call: Option<Box<dyn Call<T>>>,
+    pub(crate) seats: alloc::vec::Vec<CallSeat<T>>,
+}
+
+impl<T> Spent<T> {
+    const fn new() -> Self {
+        Self {
+            heard: None,
+            call: None,
+            seats: alloc::vec::Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.heard.is_none() && self.call.is_none() && self.seats.is_empty()
+    }
+}
+
+impl<T> Hand<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            heard: None,
+            at: None,
+            call: None,
+            report: None,
+            spent: Spent::new(),
+        }
+    }
+
+    /// The callback in hand, and what it is to be given.
+    pub(crate) fn ready(&mut self) -> Option<(&mut Box<dyn Call<T>>, &Heard<T>)> {
+        Some((self.call.as_mut()?, self.heard.as_ref()?))
+    }
+}
+
+/// Where a thread stands that wants a ticket called back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is called back.
+    Done,
+    /// It is this thread's turn now.
+    Yours,
+    /// Another thread has it.
+    Taken,
+}
+
+impl<T> Calls<T> {
+    pub(crate) const fn new(clone: fn(&T) -> T) -> Self {
+        Self {
+            seats: Slab::new(),
+            clone,
+            line: VecDeque::new(),
+            begun: 0,
+            done: 0,
+            taken: false,
+            wanted: false,
+            ended: false,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &CallSeat<T>> {
+        self.seats.iter()
+    }
+
+    pub(crate) fn join(&mut self, call: Box<dyn Call<T>>, origin: Origin) -> Key {
+        self.seats.join(CallSeat {
+            call: Some(call),
+            origin,
+            runs: 0,
+            panics: 0,
+            longest: None,
+        })
+    }
+
+    pub(crate) fn leave(&mut self, key: Key) -> Option<CallSeat<T>> {
+        self.seats.leave(key)
+    }
+
+    /// Lines up; `None` if nobody is there to be called.
+    pub(crate) fn line_up(&mut self, seq: u64, old: &T, new: &T) -> Option<u64> {
+        if self.seats.is_empty() {
+            return None;
+        }
+        let clone = self.clone;
+        Some(self.push(Heard::Transition(Transition {
+            old: clone(old),
+            new: clone(new),
+            seq,
+            missed: 0,
+        })))
+    }
+
+    pub(crate) fn push(&mut self, heard: Heard<T>) -> u64 {
+        let ticket = self.begun + self.line.len() as u64;
+        self.line.push_back(heard);
+        ticket
+    }
+
+    /// Asks for the turn.
+    pub(crate) fn ask(&mut self, ticket: u64) -> Turn {
+        if self.done > ticket {
+            Turn::Done
+        } else if self.taken {
+            Turn::Taken
+        } else {
+            self.taken = true;
+            Turn::Yours
+        }
+    }
+
+    /// Whether to wait for the turn to be given up.
+    pub(crate) fn wait_for_turn(&mut self, ticket: u64) -> bool {
+        let waits = self.taken && self.done <= ticket;
+        self.wanted |= waits;
+        waits
+    }
+
+    /// Whether there is somebody to tell that the turn is free.
+    pub(crate) fn somebody_waits(&mut self) -> bool {
+        core::mem::take(&mut self.wanted)
+    }
+
+    /// Takes back the callback that ran and gives out the next one. `false`: the turn is given up, `ticket` is done.
+    pub(crate) fn step(&mut self, ticket: u64, hand: &mut Hand<T>) -> bool {
+        self.take_back(hand);
+        loop {
+            if let Some(heard) = &hand.heard {
+                let next = match (heard, hand.at) {
+                    (Heard::Transition(_), None) => self.seats.first(),
+                    (Heard::Transition(_), Some(at)) => self.seats.after(at),
+                    (Heard::Present(key, _), None) => {
+                        let key = *key;
+                        self.seats.get(key).map(|seat| (key, seat))
+                    }
+                    (Heard::Present(..), Some(_)) => None,
+                };
+                if let Some((key, seat)) = next {
+                    hand.at = Some(key);
+                    let joined_before = match heard {
+                        Heard::Transition(transition) => seat.origin.since < transition.seq,
+                        Heard::Present(..) => true,
+                    };
+                    if joined_before {
+                        hand.call = seat.call.take();
+                    }
+                    if hand.call.is_some() {
+                        return true;
+                    }
+                    continue;
+                }
+                hand.spent.heard = hand.heard.take();
+                self.done += 1;
+            }
+            hand.at = None;
+            if MAY_WAIT && self.done > ticket {
+                break;
+            }
+            hand.heard = self.line.pop_front();
+            if hand.heard.is_none() {
+                break;
+            }
+            self.begun += 1;
+            // Between two transitions what is spent is dropped.
+            if !hand.spent.is_empty() {
+                return true;
+            }
+        }
+        self.give_up(&mut hand.spent);
+        false
+    }
+
+    fn take_back(&mut self, hand: &mut Hand<T>) {
+        let (Some(at), Some(call), Some(report)) = (hand.at, hand.call.take(), hand.report.take())
+        else {
+            return;
+        };
+        match self.seats.get(at) {
+            Some(_) if report.finished => {
+                hand.spent.seats.extend(self.seats.leave(at));
+                hand.spent.call = Some(call);
+            }
+            Some(seat) => {
+                seat.call = Some(call);
+                seat.runs += 1;
+                seat.panics += u64::from(report.panicked);
+                seat.longest = seat.longest.max(report.took);
+            }
+            // Its guard was dropped meanwhile.
+            None => hand.spent.call = Some(call),
+        }
+    }
+
+    /// The turn is free again.
+    pub(crate) fn give_up(&mut self, spent: &mut Spent<T>) {
+        self.taken = false;
+        if self.line.is_empty() {
+            if self.line.capacity() > 64 {
+                self.line = VecDeque::new();
+            }
+            if self.ended {
+                spent.seats.append(&mut self.seats.take_all());
+            }
+        }
+    }
+
+    /// A panic that nothing could catch ended this turn: its transition counts as called back.
+    pub(crate) fn abandon(&mut self, hand: &mut Hand<T>) {
+        self.done = self.begun;
+        self.give_up(&mut hand.spent);
+    }
+
+    /// The state is gone. The callbacks go with it, or with the last transition in line.
+    pub(crate) fn end(&mut self) -> alloc::vec::Vec<CallSeat<T>> {
+        self.ended = true;
+        if self.taken || !self.line.is_empty() {
+            return alloc::vec::Vec::new();
+        }
+        self.seats.take_all()
+    }
+}

@@ -1,0 +1,63 @@
+//! What came before: the last values of a state, for who comes back or comes late.
+
+use super::{Item, Outgoing};
+use crate::error::Forgotten;
+use crate::sync::catch;
+use alloc::collections::VecDeque;
+
+/// The values before the present one, oldest first. Guarded by the state's lock.
+pub(crate) struct History<T> {
+    kept: usize,
+    clone: fn(&T) -> T,
+    past: VecDeque<T>,
+}
+
+impl<T> History<T> {
+    pub(crate) const fn new(kept: usize, clone: fn(&T) -> T) -> Self {
+        Self {
+            kept,
+            clone,
+            past: VecDeque::new(),
+        }
+    }
+
+    /// Keeps the value that a commit replaces. If its clone panics there would be a gap, so all is forgotten.
+    pub(crate) fn keep(&mut self, old: &T, out: &mut Outgoing<'_, T>) {
+        match catch(|| (self.clone)(old)) {
+            Ok(old) => self.past.push_back(old),
+            Err(panic) => {
+                out.trouble(panic);
+                for value in self.past.drain(..) {
+                    out.discard(value);
+                }
+            }
+        }
+        while self.past.len() > self.kept {
+            if let Some(oldest) = self.past.pop_front() {
+                out.discard(oldest);
+            }
+        }
+    }
+
+    /// The value at `version`, and all that came after it, if that is kept. Runs `T`'s `Clone`.
+    pub(crate) fn since(
+        &self,
+        version: u64,
+        seq: u64,
+        present: &T,
+    ) -> Result<(T, VecDeque<Item<T>>), Forgotten> {
+        let oldest = seq - self.past.len() as u64;
+        if version < oldest || version > seq {
+            return Err(Forgotten {
+                oldest: Some(oldest),
+            });
+        }
+        let at = (version - oldest) as usize;
+        let mut values = self.past.iter().skip(at).chain([present]);
+        let seen = values
+            .next()
+            .map_or_else(|| (self.clone)(present), self.clone);
+        let missed = (version + 1..).zip(values.map(self.clone)).collect();
+        Ok((seen, missed))
+    }
+}

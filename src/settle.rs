@@ -1,0 +1,468 @@
+//! What a commit owes once its lock is free.
+//!
+//! **Every commit settles what it owes by itself: on the thread that made it, before it returns.** The wakers it took
+//! it wakes, the values it replaced and evicted it drops, the callbacks of its transition it runs or waits for.
+//! (Model `settle_two_setters` and the tests in `bounds.rs` break without it.)
+//!
+//! ```text
+//!  lock   ─▶ wakers: a few on the stack, the rest in the state's `Owed`, chained
+//!            values: in the state's `Owed`, chained
+//!            ticket: its place in the line of callbacks
+//!  unlock ─▶ wake ─▶ drop ─▶ the turn at callbacks ─▶ errands
+//! ```
+//!
+//! A setter *inside* what another one of its thread settles (a callback, a waker, a drop) cannot wait for a turn that
+//! this very thread may have. It wakes and drops like everybody, and leaves the rest as an errand: the outermost setter
+//! runs those, one after the other, when it holds no turn. So chains of states are a loop, and two states whose
+//! callbacks set each other never wait for one another.
+
+use crate::slab::Key;
+use crate::sync::{Arc, Panic, Pieces, per_thread};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::task::Waker;
+
+/// How many wakers a commit takes along on its stack.
+const FEW: usize = 4;
+
+/// An end of a [`Chain`].
+const NONE: u32 = u32::MAX;
+
+/// What commits under way still owe of one kind, each its own chain. Guarded by the state's lock.
+///
+/// What lies here is bounded by the commits under way; in a steady state nothing is allocated.
+pub(crate) struct Owed<V> {
+    links: Vec<Link<V>>,
+    free: u32,
+    owed: u32,
+}
+
+struct Link<V> {
+    value: Option<V>,
+    next: u32,
+}
+
+/// One commit's part of an [`Owed`].
+#[derive(Clone, Copy)]
+pub(crate) struct Chain {
+    first: u32,
+    last: u32,
+}
+
+impl Chain {
+    pub(crate) const fn new() -> Self {
+        Self {
+            first: NONE,
+            last: NONE,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.first == NONE
+    }
+}
+
+impl<V> Owed<V> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            links: Vec::new(),
+            free: NONE,
+            owed: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, chain: &mut Chain, value: V) {
+        let link = Link {
+            value: Some(value),
+            next: NONE,
+        };
+        let at = self.free;
+        let at = if let Some(place) = self.links.get_mut(at as usize) {
+            self.free = place.next;
+            *place = link;
+            at
+        } else {
+            self.links.push(link);
+            (self.links.len() - 1) as u32
+        };
+        self.owed += 1;
+        match self.links.get_mut(chain.last as usize) {
+            Some(last) => last.next = at,
+            None => chain.first = at,
+        }
+        chain.last = at;
+    }
+
+    pub(crate) fn pop(&mut self, chain: &mut Chain) -> Option<V> {
+        let at = chain.first;
+        let link = self.links.get_mut(at as usize)?;
+        let value = link.value.take();
+        chain.first = core::mem::replace(&mut link.next, self.free);
+        if chain.first == NONE {
+            chain.last = NONE;
+        }
+        self.free = at;
+        self.owed -= 1;
+        if self.owed == 0 && self.links.len() > 64 {
+            self.links = Vec::new();
+            self.free = NONE;
+        }
+        value
+    }
+
+    /// Makes room for so many.
+    pub(crate) fn reserve(&mut self, most: usize) {
+        if most > self.links.len() {
+            let more = most - self.links.len();
+            self.links.reserve(more);
+        }
+    }
+}
+
+/// What one commit owes to one state's observers.
+pub(crate) struct Settlement {
+    few: [Option<Waker>; FEW],
+    wakers: Chain,
+    values: Chain,
+    ticket: Option<u64>,
+}
+
+impl Settlement {
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self {
+            few: [const { None }; FEW],
+            wakers: Chain::new(),
+            values: Chain::new(),
+            ticket: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.few[0].is_none() && self.values.is_empty() && self.ticket.is_none()
+    }
+
+    /// To be woken, in this order.
+    #[inline]
+    pub(crate) fn wake(&mut self, owed: &mut Owed<Waker>, waker: Waker) {
+        match self.few.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(waker),
+            None => owed.push(&mut self.wakers, waker),
+        }
+    }
+
+    /// To be dropped.
+    #[inline]
+    pub(crate) fn discard<T>(&mut self, owed: &mut Owed<T>, value: T) {
+        if core::mem::needs_drop::<T>() {
+            owed.push(&mut self.values, value);
+        }
+    }
+
+    pub(crate) fn next_waker(&mut self, owed: &mut Owed<Waker>) -> Option<Waker> {
+        let few = self.few.iter_mut().find_map(Option::take);
+        few.or_else(|| owed.pop(&mut self.wakers))
+    }
+
+    pub(crate) fn next_value<T>(&mut self, owed: &mut Owed<T>) -> Option<T> {
+        owed.pop(&mut self.values)
+    }
+
+    /// To be called back.
+    #[inline]
+    pub(crate) fn call(&mut self, ticket: u64) {
+        self.ticket = Some(ticket);
+    }
+}
+
+/// A state, as whoever settles sees it.
+pub(crate) trait Settles {
+    /// Takes the next wakers of a chain into `few`.
+    fn take_wakers(&self, chain: &mut Chain, few: &mut [Option<Waker>]);
+
+    /// Takes the next value of a chain and drops it.
+    fn drop_value(&self, chain: &mut Chain);
+
+    /// Sees to it that all tickets up to this one are called back: runs them if the turn is free, or waits.
+    fn call_back(&self, ticket: u64, pieces: &mut Pieces);
+}
+
+/// A state of whatever type, as those that it is derived from, and those derived from it, see it.
+pub(crate) trait AnyState: Settles + Send + Sync {
+    /// Shows the value it has now to those derived from it.
+    fn pass_on(&self, flow: &mut Flow<'_>);
+
+    /// Takes what the flow has left for it: of a state with several sources.
+    fn advance(&self, this: &Arc<dyn AnyState>, flow: &mut Flow<'_>);
+
+    /// One of its sources has ended.
+    fn source_ended(&self, flow: &mut Flow<'_>);
+
+    /// One that was derived from it is gone. Gives back what it left, and what this one was itself derived from if
+    /// nobody looks at it any more.
+    fn unfollow(&self, key: Key) -> (Option<Box<dyn Send>>, Vec<Source>);
+}
+
+/// What a derived state holds of one it is derived from.
+pub(crate) struct Source {
+    pub(crate) state: Arc<dyn AnyState>,
+    pub(crate) key: Key,
+}
+
+/// Lets sources go, and theirs, one after the other.
+pub(crate) fn let_go(mut sources: Vec<Source>, pieces: &mut Pieces) {
+    while let Some(source) = sources.pop() {
+        let (left, more) = source.state.unfollow(source.key);
+        sources.extend(more);
+        pieces.run(|| drop((left, source)));
+    }
+}
+
+/// One transition on its way down to those that are derived, in the commit of its source.
+///
+/// Within a lock's domain (a state with a lock of its own and the maps below it) the order is that of the domain's
+/// lock. A state with several sources comes after all of them: by height.
+pub(crate) struct Flow<'a> {
+    /// Tells this commit from others.
+    pub(crate) cause: (usize, u64),
+    /// Maps that have moved, and have not passed it on yet.
+    pub(crate) moved: Vec<Arc<dyn AnyState>>,
+    /// States with several sources for which there is something.
+    pub(crate) joints: BTreeMap<(u32, usize), Arc<dyn AnyState>>,
+    /// Those of whose sources one has ended.
+    pub(crate) ended: Vec<Arc<dyn AnyState>>,
+    /// To be dropped outside.
+    pub(crate) left: Vec<Box<dyn Send>>,
+    pub(crate) debts: &'a mut Vec<(Arc<dyn AnyState>, Settlement)>,
+    pub(crate) trouble: &'a mut Vec<Panic>,
+}
+
+impl<'a> Flow<'a> {
+    pub(crate) fn new(
+        cause: (usize, u64),
+        debts: &'a mut Vec<(Arc<dyn AnyState>, Settlement)>,
+        trouble: &'a mut Vec<Panic>,
+    ) -> Self {
+        Self {
+            cause,
+            moved: Vec::new(),
+            joints: BTreeMap::new(),
+            ended: Vec::new(),
+            left: Vec::new(),
+            debts,
+            trouble,
+        }
+    }
+
+    /// Those within a domain, while its lock is held.
+    pub(crate) fn pass_on(&mut self) {
+        while let Some(state) = self.moved.pop() {
+            state.pass_on(self);
+        }
+    }
+
+    /// All of it, while the lock of the first source is held.
+    pub(crate) fn run(&mut self) {
+        self.pass_on();
+        while let Some((_, state)) = self.joints.pop_first() {
+            state.advance(&state, self);
+        }
+        while let Some(state) = self.ended.pop() {
+            state.source_ended(self);
+        }
+    }
+}
+
+/// All that one commit owes: to its own state, and to those that are derived from it.
+pub(crate) struct Debts {
+    pub(crate) own: Settlement,
+    pub(crate) derived: Vec<(Arc<dyn AnyState>, Settlement)>,
+    /// What derived states left.
+    pub(crate) left: Vec<Box<dyn Send>>,
+    /// Panics of a value's own code on the way to observers: the first goes on when all is settled.
+    pub(crate) trouble: Vec<Panic>,
+}
+
+impl Debts {
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self {
+            own: Settlement::new(),
+            derived: Vec::new(),
+            left: Vec::new(),
+            trouble: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.own.is_empty()
+            && self.derived.is_empty()
+            && self.left.is_empty()
+            && self.trouble.is_empty()
+    }
+}
+
+/// A ticket that a setter left, to be called back by the outermost one of its thread.
+struct Errand {
+    state: Arc<dyn AnyState>,
+    ticket: u64,
+}
+
+/// What a thread has still to do, and how deep it is in it.
+struct Errands {
+    /// How many settlements are under way, each inside the one before.
+    depth: usize,
+    wakers: VecDeque<Waker>,
+    left: VecDeque<Errand>,
+}
+
+/// What the outermost setter does next.
+enum Next {
+    Wake(Waker),
+    Call(Errand),
+}
+
+/// Wakers that set, whose wakes set: deeper than this they are errands too, so that they do not pile up on the stack.
+const DEEP: usize = 16;
+
+per_thread! {
+    fn errands() -> Errands = Errands { depth: 0, wakers: VecDeque::new(), left: VecDeque::new() }
+}
+
+/// A settlement of this thread.
+struct Depth(usize);
+
+impl Depth {
+    fn enter() -> Self {
+        Self(errands(|errands| {
+            errands.depth += 1;
+            errands.depth
+        }))
+    }
+
+    fn is_outermost(&self) -> bool {
+        self.0 == 1
+    }
+
+    /// What is left to the outermost setter. Finding nothing and being done is one step.
+    fn next(&mut self) -> Option<Next> {
+        if !self.is_outermost() {
+            return None;
+        }
+        let next = errands(|errands| {
+            let wake = errands.wakers.pop_front().map(Next::Wake);
+            let next = wake.or_else(|| errands.left.pop_front().map(Next::Call));
+            if next.is_none() {
+                errands.depth = 0;
+                errands.wakers = VecDeque::new();
+                errands.left = VecDeque::new();
+            }
+            next
+        });
+        if next.is_none() {
+            self.0 = 0;
+        }
+        next
+    }
+}
+
+impl Drop for Depth {
+    /// Only a panic that nothing could catch (without std) leaves errands behind: for the next setter.
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            errands(|errands| errands.depth = self.0 - 1);
+        }
+    }
+}
+
+/// Leaves a ticket to the outermost setter of this thread. Without a handle nobody can be called.
+fn leave_errand(state: Option<Arc<dyn AnyState>>, ticket: u64) {
+    let Some(state) = state else { return };
+    errands(|errands| match errands.left.back_mut() {
+        // Many sets of one state in a row are one errand.
+        Some(last) if core::ptr::addr_eq(Arc::as_ptr(&last.state), Arc::as_ptr(&state)) => {
+            last.ticket = last.ticket.max(ticket);
+        }
+        _ => errands.left.push_back(Errand { state, ticket }),
+    });
+}
+
+/// Wakes and drops what is owed to one state's observers. Each piece by itself: one that panics leaves nobody asleep.
+fn wake_and_drop<S: Settles + ?Sized>(
+    state: &S,
+    owed: &mut Settlement,
+    depth: &Depth,
+    pieces: &mut Pieces,
+) {
+    loop {
+        for waker in owed.few.iter_mut().filter_map(Option::take) {
+            if depth.0 < DEEP {
+                pieces.run(|| waker.wake());
+            } else {
+                errands(|errands| errands.wakers.push_back(waker));
+            }
+        }
+        if owed.wakers.is_empty() {
+            break;
+        }
+        state.take_wakers(&mut owed.wakers, &mut owed.few);
+    }
+    while !owed.values.is_empty() {
+        pieces.run(|| state.drop_value(&mut owed.values));
+    }
+}
+
+/// Settles what a commit of `state` owes; `left` is what others left meanwhile. A panic on the way goes on at the end.
+pub(crate) fn settle<S: Settles>(
+    state: &S,
+    mut debts: Debts,
+    left: impl FnOnce(),
+    erase: impl FnOnce() -> Option<Arc<dyn AnyState>>,
+) {
+    let mut depth = Depth::enter();
+    let mut pieces = Pieces::new();
+    for trouble in debts.trouble.drain(..) {
+        pieces.keep(trouble);
+    }
+    wake_and_drop(state, &mut debts.own, &depth, &mut pieces);
+    for (state, owed) in &mut debts.derived {
+        wake_and_drop(&**state, owed, &depth, &mut pieces);
+    }
+    for left in debts.left.drain(..) {
+        pieces.run(|| drop(left));
+    }
+    pieces.run(left);
+    if let Some(ticket) = debts.own.ticket {
+        if depth.is_outermost() {
+            state.call_back(ticket, &mut pieces);
+        } else {
+            leave_errand(erase(), ticket);
+        }
+    }
+    for (state, owed) in debts.derived {
+        match owed.ticket {
+            Some(ticket) if depth.is_outermost() => state.call_back(ticket, &mut pieces),
+            Some(ticket) => leave_errand(Some(state.clone()), ticket),
+            None => {}
+        }
+        // It may go with this.
+        pieces.run(|| drop(state));
+    }
+    while let Some(next) = depth.next() {
+        match next {
+            Next::Wake(waker) => {
+                pieces.run(|| waker.wake());
+            }
+            Next::Call(Errand { state, ticket }) => {
+                state.call_back(ticket, &mut pieces);
+                pieces.run(|| drop(state));
+            }
+        }
+    }
+    drop(depth);
+    pieces.end();
+}
