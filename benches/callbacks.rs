@@ -5,7 +5,7 @@ mod common;
 use common::{CallsByHand, Findings, Side, timed, together};
 use onlooker::Watched;
 use std::hint::{black_box, spin_loop};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 fn quick_ones(findings: &mut Findings) {
@@ -38,61 +38,71 @@ fn call() {
     }
 }
 
-/// The longest `set` of some threads that do nothing else for so long.
-fn longest(span: Duration, running: &AtomicBool, set: impl Fn(u64) + Sync) -> f64 {
-    running.store(true, Relaxed);
-    let (longest, value) = (AtomicU64::new(0), AtomicU64::new(0));
-    let setting = |_| {
-        let start = Instant::now();
-        while start.elapsed() < span {
-            let n = value.fetch_add(1, Relaxed);
-            let spent = timed(|| set(n + 1));
-            longest.fetch_max(spent.as_nanos() as u64, Relaxed);
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// The longest call, for each window of time, by so many threads that do nothing else for so long.
+fn longest(threads: u64, span: Duration, call: impl Fn(u64) + Sync) -> Vec<f64> {
+    let windows = span.div_duration_f64(WINDOW) as usize;
+    let longest: Vec<_> = (0..windows).map(|_| AtomicU64::new(0)).collect();
+    let value = AtomicU64::new(0);
+    let start = Instant::now();
+    let window = |at: Duration| at.div_duration_f64(WINDOW) as usize;
+    let calling = |_| {
+        let mut begin = start.elapsed();
+        while begin < span {
+            call(value.fetch_add(1, Relaxed) + 1);
+            let end = start.elapsed();
+            // It belongs to each window that it was seen in.
+            for spent in &longest[window(begin)..windows.min(window(end) + 1)] {
+                spent.fetch_max((end - begin).as_nanos() as u64, Relaxed);
+            }
+            begin = end;
         }
-        // Whoever works for the others then ends at once, if late.
-        running.store(false, Relaxed);
     };
-    together(SETTERS - 1, setting, || setting(0));
-    longest.into_inner() as f64
+    together(threads - 1, calling, || calling(0));
+    longest
+        .into_iter()
+        .map(|ns| ns.into_inner() as f64)
+        .collect()
 }
 
 fn slow_ones(findings: &mut Findings) {
-    const ROW: &str = "longest set, callback of 20 µs";
-    if !findings.wants(ROW, SETTERS) {
+    const ROW: &str = "longest set of 100 ms, callback of 20 µs";
+    const OF_ALL: &str = "longest set of a run, callback of 20 µs";
+    if !findings.wants(ROW, SETTERS) && !findings.wants(OF_ALL, SETTERS) {
         return;
     }
     let span = Duration::from_secs(findings.or_fewer(3));
-    let mut rounds = [const { Vec::new() }; 4];
-    for _ in 0..findings.or_fewer(3) {
-        // What the callback takes with nobody beside it, and what the machine makes of that at its worst.
-        let (mut calls, start) = (Vec::new(), Instant::now());
-        while start.elapsed() < span {
-            calls.push(timed(call).as_nanos() as f64);
-        }
-        calls.sort_by(f64::total_cmp);
-        rounds[2].push(calls[calls.len() / 2]);
-        rounds[3].push(calls[calls.len() - 1]);
-
-        let running: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(true)));
-        let work = move || {
-            if running.load(Relaxed) {
-                call();
-            }
-        };
-        let state = Watched::new(0);
-        let _callback = state.on_change(move |_| work());
-        rounds[0].push(longest(span, running, |n| _ = state.set(n)));
-        let by_hand = CallsByHand::new(vec![Box::new(move |_, _| work())]);
-        rounds[1].push(longest(span, running, |n| by_hand.set(n)));
-    }
     let whos = [
         "onlooker",
         "by hand",
         "the callback",
+        // What the machine alone makes of it, at its worst.
         "the callback, longest",
     ];
-    for (who, figures) in whos.iter().zip(&rounds) {
-        findings.keep_all(ROW, SETTERS, who, "ns", figures);
+    let mut rounds = whos.map(|_| Vec::new());
+    let mut of_all = whos.map(|_| Vec::new());
+    for _ in 0..findings.or_fewer(3) {
+        let mut calls: Vec<_> = (0..1_001).map(|_| timed(call).as_nanos() as f64).collect();
+        calls.sort_by(f64::total_cmp);
+        let state = Watched::new(0);
+        let _callback = state.on_change(|_| call());
+        let by_hand = CallsByHand::new(vec![Box::new(|_, _| call())]);
+        let alone = longest(1, span, |_| call());
+        let found = [
+            longest(SETTERS, span, |n| _ = state.set(n)),
+            longest(SETTERS, span, |n| by_hand.set(n)),
+            vec![calls[calls.len() / 2]; alone.len()],
+            alone,
+        ];
+        for (side, found) in found.into_iter().enumerate() {
+            of_all[side].push(found.iter().copied().fold(0.0, f64::max));
+            rounds[side].extend(found);
+        }
+    }
+    for (side, who) in whos.iter().enumerate() {
+        findings.keep_all(ROW, SETTERS, who, "ns", &rounds[side]);
+        findings.keep_all(OF_ALL, SETTERS, who, "ns", &of_all[side]);
     }
 }
 
