@@ -567,19 +567,20 @@ impl<V, P: Send> Joint<V> for Parts<V, P> {
     }
 }
 
-/// The parts that go next for this commit: its own, all together, or, if one of its own has to wait for another commit's
-/// at the same source, that other commit's.
+/// What goes next for this commit: its own parts together, or, where another commit's stands before one of them in the
+/// order of the same source, that one's. **No part overtakes an older one of the same source.**
 fn take_next<P>(inbox: &mut VecDeque<Entry<P>>, cause: (usize, u64)) -> Option<Vec<(usize, P)>> {
-    let last = inbox.iter().rposition(|entry| entry.cause == cause)?;
     let own = inbox.iter().filter(|entry| entry.cause == cause);
     let own: Vec<usize> = own.map(|entry| entry.part).collect();
     let first = inbox.iter().find(|entry| own.contains(&entry.part))?.cause;
-    let mut taken = Vec::new();
+    let (mut taken, mut stays) = (Vec::new(), Vec::new());
     let mut at = 0;
-    for _ in 0..=last {
-        if inbox[at].cause == first && own.contains(&inbox[at].part) {
-            taken.extend(inbox.remove(at).map(|entry| (entry.part, entry.value)));
+    while let Some(entry) = inbox.get(at) {
+        let part = entry.part;
+        if entry.cause == first && own.contains(&part) && !stays.contains(&part) {
+            taken.extend(inbox.remove(at).map(|entry| (part, entry.value)));
         } else {
+            stays.push(part);
             at += 1;
         }
     }
