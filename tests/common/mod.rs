@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)] // each test file takes what it needs
 
+pub mod heap;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
