@@ -41,7 +41,7 @@ fn main() {
     let Some(mut findings) = Findings::of("fanout") else {
         return;
     };
-    for watchers in [1, 8, 64, 512, 4_096] {
+    for watchers in findings.wanted("deliver", [1, 8, 64, 512, 4_096]) {
         let ours = |who: &str, capacity: Option<usize>| {
             let state: &'static Watched<u64> = Box::leak(Box::new(Watched::new(0)));
             let watch = || {
@@ -90,8 +90,8 @@ fn main() {
             "deliver",
             watchers,
             vec![
-                ours("onlooker, bounded", Some(ROOM)),
                 ours("onlooker, unbounded", None),
+                ours("onlooker, bounded", Some(ROOM)),
                 broadcast,
                 async_broadcast,
                 by_hand,

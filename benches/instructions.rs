@@ -125,6 +125,50 @@ fn wait_cycle(
     })
 }
 
+/// One transition to one that sleeps.
+fn asleep(capacity: Option<usize>) -> Operation {
+    let state = state();
+    let mut watcher = watch(state, 1, capacity, Overflow::DropOldest).remove(0);
+    Box::new(move |n| {
+        let mut recv = watcher.recv();
+        assert!(!poll(&mut recv));
+        state.set(n);
+        assert!(poll(&mut recv));
+    })
+}
+
+/// One transition to so many that sleep. What keeps their futures is counted too.
+fn all_asleep(count: usize, capacity: Option<usize>) -> Operation {
+    let state = state();
+    let mut watchers = watch(state, count, capacity, Overflow::DropOldest);
+    Box::new(move |n| {
+        let mut asleep: Vec<_> = watchers.iter_mut().map(Watcher::recv).collect();
+        assert!(asleep.iter_mut().all(|recv| !poll(recv)));
+        state.set(n);
+        assert!(asleep.iter_mut().all(poll));
+    })
+}
+
+/// Of a thousand tasks that wait one is met, looks, and waits again.
+fn one_of_a_thousand(
+    join: impl Fn(&'static Watched<u64>, u64) -> Wait<'static, u64> + 'static,
+) -> Operation {
+    let state = state();
+    let joined = move |own| {
+        let mut wait = join(state, own);
+        assert!(!poll(&mut wait));
+        wait
+    };
+    let mut waits: Vec<_> = (0..1_000).map(&joined).collect();
+    Box::new(move |n| {
+        let own = n % 1_000;
+        let wait = &mut waits[own as usize];
+        black_box(state).replace(own);
+        assert!(poll(wait));
+        *wait = joined(own);
+    })
+}
+
 fn next_until(state: &'static Watched<u64>, own: u64) -> Wait<'static, u64> {
     state.wait_until(move |value| *value == own)
 }
@@ -184,6 +228,9 @@ fn paths() -> Vec<Path> {
         ("set, 64 full rings, DropOldest", || {
             setting_beside(64, Some(16), DropOldest)
         }),
+        ("set, 1 full ring of 1", || {
+            setting_beside(1, Some(1), DropOldest)
+        }),
         ("set, 1 full ring, DropNewest", || {
             setting_beside(1, Some(16), DropNewest)
         }),
@@ -231,15 +278,11 @@ fn paths() -> Vec<Path> {
             // It yields now and then.
             Box::new(move |_| while !poll(&mut watcher.recv()) {})
         }),
-        ("recv: poll, set, poll", || {
-            let state = state();
-            let mut watcher = state.watch_bounded(16, DropOldest);
-            Box::new(move |n| {
-                let mut recv = watcher.recv();
-                assert!(!poll(&mut recv));
-                state.set(n);
-                assert!(poll(&mut recv));
-            })
+        ("recv: poll, set, poll", || asleep(Some(16))),
+        ("recv, unbounded: poll, set, poll", || asleep(None)),
+        ("recv of 64: poll, set, poll", || all_asleep(64, Some(16))),
+        ("recv of 64, unbounded: poll, set, poll", || {
+            all_asleep(64, None)
         }),
         ("wait_for: create, poll, set, poll", || {
             wait_cycle(true, Watched::wait_for)
@@ -258,6 +301,12 @@ fn paths() -> Vec<Path> {
         }),
         ("set, 1,000 predicates, none holds", || {
             waiting(1_000, next_until)
+        }),
+        ("replace, one of 1,000 value waits matches", || {
+            one_of_a_thousand(Watched::wait_for_next)
+        }),
+        ("replace, one of 1,000 predicates holds", || {
+            one_of_a_thousand(|state, own| state.wait_until_next(move |value| *value == own))
         }),
         ("set, 1 callback", || with_callbacks(1)),
         ("set, 64 callbacks", || with_callbacks(64)),

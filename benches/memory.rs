@@ -165,22 +165,27 @@ fn calls(findings: &mut Findings) {
         allocations(|n| _ = state.set(n)),
     );
     drop(full);
-    let mut watcher = state.watch_bounded(16, Overflow::DropOldest);
-    let cycle = allocations(|n| {
-        let mut recv = watcher.recv();
-        assert!(!poll(&mut recv, &waker));
-        state.set(n);
-        assert!(poll(&mut recv, &waker));
-    });
-    often("recv: poll, set, poll", "onlooker, bounded", cycle);
-    drop(watcher);
-    let mut watcher = state.watch();
-    let cycle = allocations(|n| {
-        state.set(n);
-        assert!(watcher.try_recv().is_ok());
-    });
-    often("set, try_recv", "onlooker, unbounded", cycle);
-    drop(watcher);
+    for (who, capacity) in [
+        ("onlooker, bounded", Some(16)),
+        ("onlooker, unbounded", None),
+    ] {
+        let mut watcher = match capacity {
+            Some(capacity) => state.watch_bounded(capacity, Overflow::DropOldest),
+            None => state.watch(),
+        };
+        let cycle = allocations(|n| {
+            state.set(n);
+            assert!(watcher.try_recv().is_ok());
+        });
+        often("set, try_recv", who, cycle);
+        let cycle = allocations(|n| {
+            let mut recv = watcher.recv();
+            assert!(!poll(&mut recv, &waker));
+            state.set(n);
+            assert!(poll(&mut recv, &waker));
+        });
+        often("recv: poll, set, poll", who, cycle);
+    }
     let (there, mut here) = async_broadcast::broadcast(16);
     let cycle = allocations(|n| {
         assert!(there.try_broadcast(n).is_ok());

@@ -10,6 +10,9 @@ use tokio::sync::broadcast;
 
 fn one_of_a_few(findings: &mut Findings) {
     const ROOM: usize = 1_024;
+    if !findings.wants("try_recv", 1) {
+        return;
+    }
     let (bounded, unbounded) = (Watched::new(0), Watched::new(0));
     let mut roomy = bounded.watch_bounded(ROOM, Overflow::DropOldest);
     let mut endless = unbounded.watch();
@@ -68,21 +71,32 @@ fn one_of_a_few(findings: &mut Findings) {
 
 /// Poll, set, poll: a sleeper is woken for one transition.
 fn after_sleep(findings: &mut Findings) {
-    let state = Watched::new(0);
-    let mut watcher = state.watch_bounded(16, Overflow::DropOldest);
+    const ROW: &str = "recv: poll, set, poll";
+    if !findings.wants(ROW, 1) {
+        return;
+    }
+    let (bounded, unbounded) = (Watched::new(0), Watched::new(0));
+    let mut ring = bounded.watch_bounded(16, Overflow::DropOldest);
+    let mut endless = unbounded.watch();
     let (sender, mut receiver) = broadcast::channel(16);
     let (there, mut here) = async_broadcast::broadcast(16);
     let by_hand = ByHand::new(0);
     let queue = by_hand.watch(Some(16));
     let waker = waker();
     findings.row(
-        "recv: poll, set, poll",
+        ROW,
         1,
         vec![
-            Side::each("onlooker", |n| {
-                let mut recv = watcher.recv();
+            Side::each("onlooker, unbounded", |n| {
+                let mut recv = endless.recv();
                 assert!(!poll(&mut recv, &waker));
-                state.set(n);
+                unbounded.set(n);
+                assert!(poll(&mut recv, &waker));
+            }),
+            Side::each("onlooker, bounded", |n| {
+                let mut recv = ring.recv();
+                assert!(!poll(&mut recv, &waker));
+                bounded.set(n);
                 assert!(poll(&mut recv, &waker));
             }),
             Side::each("tokio broadcast", |n| {
@@ -109,7 +123,8 @@ fn after_sleep(findings: &mut Findings) {
 
 /// A watcher falls behind by so many, then catches up. Both ways count.
 fn backlog(findings: &mut Findings) {
-    for behind in [1_000, 10_000, 100_000, 1_000_000] {
+    const ROW: &str = "fall behind and catch up";
+    for behind in findings.wanted(ROW, [1_000, 10_000, 100_000, 1_000_000]) {
         let state = Watched::new(0);
         let mut watcher = state.watch();
         let by_hand = ByHand::new(0);
@@ -117,7 +132,7 @@ fn backlog(findings: &mut Findings) {
         let mut n = 0;
         let mut m = 0;
         findings.row(
-            "fall behind and catch up",
+            ROW,
             behind,
             vec![
                 Side::new("onlooker, unbounded", |times| {
@@ -149,6 +164,31 @@ fn backlog(findings: &mut Findings) {
     }
 }
 
+/// The longest single set on the way to so many that nobody has received: what a buffer that grows costs at once.
+fn longest(findings: &mut Findings) {
+    const ROW: &str = "longest set, nobody receives";
+    fn longest(sets: u64, mut set: impl FnMut(u64)) -> f64 {
+        let each = (1..=sets).map(|n| timed(|| set(n)));
+        each.max().unwrap_or_default().as_secs_f64() * 1e9
+    }
+    for sets in findings.wanted(ROW, [1_000, 10_000, 100_000, 1_000_000]) {
+        let (mut ours, mut hands, mut nobody) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..findings.or_fewer(9) {
+            let state = Watched::new(0);
+            // What the machine itself takes a thread away for.
+            nobody.push(longest(sets, |n| _ = state.set(n)));
+            let _watcher = state.watch();
+            ours.push(longest(sets, |n| _ = state.set(n + 1)));
+            let by_hand = ByHand::new(0);
+            let _queue = by_hand.watch(None);
+            hands.push(longest(sets, |n| by_hand.set(n)));
+        }
+        findings.keep_all(ROW, sets, "onlooker, unbounded", "ns", &ours);
+        findings.keep_all(ROW, sets, "by hand", "ns", &hands);
+        findings.keep_all(ROW, sets, "onlooker, nobody watches", "ns", &nobody);
+    }
+}
+
 fn main() {
     let Some(mut findings) = Findings::of("recv") else {
         return;
@@ -156,4 +196,5 @@ fn main() {
     one_of_a_few(&mut findings);
     after_sleep(&mut findings);
     backlog(&mut findings);
+    longest(&mut findings);
 }

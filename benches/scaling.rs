@@ -12,7 +12,8 @@ use tokio::sync::{broadcast, watch};
 
 /// Per watcher. Nobody receives until the round is over.
 fn watchers(findings: &mut Findings) {
-    for count in [1_u64, 8, 64, 512, 4_096] {
+    const ROW: &str = "set, idle watchers, each";
+    for count in findings.wanted(ROW, [1, 8, 64, 512, 4_096]) {
         // The same room for all, and little: memory is not in question here.
         let room = 64;
         let ours = |who: &str, capacity: Option<u64>, overflow, most| {
@@ -45,7 +46,7 @@ fn watchers(findings: &mut Findings) {
         let (sender, receiver) = broadcast::channel(room as usize);
         let _receivers: Vec<_> = (0..count).map(|_| receiver.resubscribe()).collect();
         findings.row(
-            "set, idle watchers, each",
+            ROW,
             count,
             vec![
                 ours("onlooker, room", Some(room), Overflow::DropOldest, room),
@@ -72,7 +73,8 @@ fn watchers(findings: &mut Findings) {
 
 /// Tasks that wait for what does not come.
 fn waits(findings: &mut Findings) {
-    for count in [1_u64, 10, 100, 1_000, 10_000, 100_000] {
+    const ROW: &str = "set, none of the waits matches";
+    for count in findings.wanted(ROW, [1, 10, 100, 1_000, 10_000, 100_000]) {
         let waker = waker();
         let states = Box::leak(Box::new((Watched::new(0_u64), Watched::new(0_u64))));
         let (values, predicates) = &*states;
@@ -103,7 +105,7 @@ fn waits(findings: &mut Findings) {
             assert!(wait.as_mut().poll(context).is_pending());
         }
         findings.row(
-            "set, none of the waits matches",
+            ROW,
             count,
             vec![
                 Side::each("onlooker wait_for", |n| _ = black_box(values.set(n))),
@@ -124,29 +126,31 @@ fn waits(findings: &mut Findings) {
     }
 }
 
-/// Many states, set in turn: what memory's distance costs.
+/// One of many states: what memory's distance costs.
 fn states(findings: &mut Findings) {
-    for count in [1_usize, 100, 10_000, 100_000] {
+    const ROW: &str = "set, one of many states";
+    for count in findings.wanted(ROW, [1, 100, 10_000, 100_000]) {
         let states = |watched: bool| -> Vec<_> {
             (0..count)
                 .map(|_| {
                     let state = Watched::new(0_u64);
-                    let watcher = watched.then(|| state.watch_bounded(16, Overflow::DropOldest));
+                    let watcher = watched.then(|| state.watch_bounded(1, Overflow::DropOldest));
                     (state, watcher)
                 })
                 .collect()
         };
         let (alone, watched) = (states(false), states(true));
         let peers: Vec<_> = (0..count).map(|_| watch::channel(0_u64)).collect();
-        let at = |n: u64| n as usize % count;
+        // Not in the order in which they lie.
+        let at = |n: u64| (n * 7_919 % count) as usize;
         findings.row(
-            "set, states in turn",
-            count as u64,
+            ROW,
+            count,
             vec![
-                Side::each("onlooker, nobody", |n| _ = black_box(alone[at(n)].0.set(n))),
                 Side::each("onlooker, 1 watcher", |n| {
                     _ = black_box(watched[at(n)].0.set(n));
                 }),
+                Side::each("onlooker, nobody", |n| _ = black_box(alone[at(n)].0.set(n))),
                 Side::each("tokio watch", |n| {
                     _ = black_box(peers[at(n)].0.send_replace(n));
                 }),

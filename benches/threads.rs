@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{ByHand, Findings, Side, together};
+use common::{ByHand, CallsByHand, Findings, Side, together};
 use futures_lite::future::block_on;
 use onlooker::{Overflow, Watched};
 use std::hint::black_box;
@@ -32,9 +32,10 @@ fn stream<'a, C: Sync>(
 }
 
 fn streams(findings: &mut Findings) {
-    for setters in [1_u64, 2, 4, 8] {
+    const ROW: &str = "stream to 1 watcher";
+    for setters in findings.wanted(ROW, [1, 2, 4, 8]) {
         findings.row(
-            "stream to 1 watcher",
+            ROW,
             setters,
             vec![
                 stream(
@@ -106,8 +107,12 @@ fn ping_pong(findings: &mut Findings) {
             || (1..=times).for_each(&ask),
         )
     }
+    const ROW: &str = "ping-pong by wait_for";
+    if !findings.wants(ROW, 2) {
+        return;
+    }
     findings.row(
-        "ping-pong by wait_for",
+        ROW,
         2,
         vec![
             Side::new("onlooker", |times| {
@@ -189,13 +194,18 @@ type Set<'a> = Box<dyn Fn(u64) + Sync + 'a>;
 
 /// So many threads set the same state as fast as they can.
 fn contention(findings: &mut Findings) {
-    for setters in [1_u64, 2, 4, 8] {
+    const ROW: &str = "set, threads contend";
+    for setters in findings.wanted(ROW, [1, 2, 4, 8]) {
         let (alone, watched) = (Watched::new(0_u64), Watched::new(0_u64));
+        let called = Watched::new(0_u64);
+        let _callback = called.on_change(|change| _ = black_box(change.new));
+        let call = |_: &u64, new: &u64| _ = black_box(*new);
+        let by_hand = CallsByHand::new(vec![Box::new(call)]);
         let _idle = watched.watch_bounded(16, Overflow::DropOldest);
         let floor = Mutex::new(0);
         let (sender, _receiver) = broadcast::channel(16);
         let (replaced, _watching) = watch::channel(0);
-        let sets: [(&str, Set<'_>); 5] = [
+        let sets: [(&str, Set<'_>); 7] = [
             (
                 "onlooker, nobody",
                 Box::new(|n| _ = black_box(alone.set(n))),
@@ -204,6 +214,11 @@ fn contention(findings: &mut Findings) {
                 "onlooker, 1 watcher",
                 Box::new(|n| _ = black_box(watched.set(n))),
             ),
+            (
+                "onlooker, 1 callback",
+                Box::new(|n| _ = black_box(called.set(n))),
+            ),
+            ("by hand, 1 callback", Box::new(|n| by_hand.set(n))),
             ("std Mutex", Box::new(|n| *floor.lock().unwrap() = n)),
             ("tokio broadcast", Box::new(|n| _ = sender.send(n).is_ok())),
             ("tokio watch", Box::new(|n| _ = replaced.send_replace(n))),
@@ -221,7 +236,7 @@ fn contention(findings: &mut Findings) {
                 .long()
             })
             .collect();
-        findings.row("set, threads contend", setters, sides);
+        findings.row(ROW, setters, sides);
     }
 }
 

@@ -15,11 +15,15 @@ use tokio::sync::watch;
 fn cycles(findings: &mut Findings) {
     let waker = waker();
     for met in [true, false] {
+        let ends = if met { "set, poll" } else { "drop" };
+        let row = format!("wait: create, poll, {ends}");
+        if !findings.wants(&row, 1) {
+            continue;
+        }
         let (values, predicates) = (Watched::new(0_u64), Watched::new(0_u64));
         let (sender, mut receiver) = watch::channel(0_u64);
-        let ends = if met { "set, poll" } else { "drop" };
         findings.row(
-            &format!("wait: create, poll, {ends}"),
+            &row,
             1,
             vec![
                 Side::each("onlooker wait_for", |n| {
@@ -121,6 +125,11 @@ fn one_of_a_thousand(findings: &mut Findings) {
             _ = black_box(sender.send_replace(n));
         })
     };
+    const ROW: &str = "one of 1,000 waits matches";
+    const POLLED: &str = "one of 1,000 waits matches: polled";
+    if !findings.wants(ROW, TASKS) && !findings.wants(POLLED, TASKS) {
+        return;
+    }
     for (who, mut side) in [
         ("onlooker wait_for", by_value()),
         ("onlooker wait_until", by_predicate()),
@@ -130,19 +139,9 @@ fn one_of_a_thousand(findings: &mut Findings) {
         side.once(1);
         side.once(SETS);
         let polled = POLLS.load(Relaxed) as f64 / SETS as f64;
-        findings.count(
-            "one of 1,000 waits matches: polled",
-            TASKS,
-            who,
-            "tasks",
-            polled,
-        );
+        findings.count(POLLED, TASKS, who, "tasks", polled);
     }
-    findings.row(
-        "one of 1,000 waits matches",
-        TASKS,
-        vec![by_value(), by_predicate(), peer()],
-    );
+    findings.row(ROW, TASKS, vec![by_value(), by_predicate(), peer()]);
 }
 
 fn main() {

@@ -2,6 +2,8 @@
 //!
 //! Every round of every side is kept in `target/bench/<question>.tsv` (question, row, x, who, unit, rounds);
 //! `benches/report.py` makes tables and plots of these. Only ratios within one run mean anything.
+//!
+//! `BENCH_QUICK` in the environment: a third of the rounds. `BENCH_ROWS`: these rows alone, each a line of row and x.
 
 #![allow(dead_code)]
 
@@ -16,7 +18,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 21;
+const ROUNDS: u64 = 21;
 const ROUND: Duration = Duration::from_millis(2);
 
 /// Runs its operation so many times and says how long that took. Setting up and clearing away stay out of it.
@@ -158,6 +160,9 @@ pub(crate) fn timed(f: impl FnOnce()) -> Duration {
 /// What a bench file found.
 pub(crate) struct Findings {
     question: &'static str,
+    quick: bool,
+    /// All of them, unless it says which.
+    rows: Option<Vec<String>>,
     lines: String,
 }
 
@@ -170,16 +175,37 @@ impl Findings {
                 println!("{question}: median ns (quartiles), ratio of the first to each");
                 Self {
                     question,
+                    quick: std::env::var_os("BENCH_QUICK").is_some(),
+                    rows: std::env::var("BENCH_ROWS")
+                        .ok()
+                        .map(|rows| rows.lines().map(str::to_owned).collect()),
                     lines: String::new(),
                 }
             })
+    }
+
+    /// So many where the time is there, a third of them where it is not.
+    pub(crate) const fn or_fewer(&self, many: u64) -> u64 {
+        if self.quick { many.div_ceil(3) } else { many }
+    }
+
+    /// Whether this row is asked for. What is not is not even set up.
+    pub(crate) fn wants(&self, row: &str, x: u64) -> bool {
+        self.rows
+            .as_ref()
+            .is_none_or(|rows| rows.contains(&format!("{row}\t{x}")))
+    }
+
+    /// Those of the row's places that are asked for.
+    pub(crate) fn wanted<const N: usize>(&self, row: &str, xs: [u64; N]) -> Vec<u64> {
+        xs.into_iter().filter(|x| self.wants(row, *x)).collect()
     }
 
     /// Times the sides beside each other. The first is the one whose ratio to the others is printed.
     pub(crate) fn row(&mut self, row: &str, x: u64, mut sides: Vec<Side<'_>>) {
         let times: Vec<_> = sides.iter_mut().map(Side::fitting).collect();
         let mut rounds = vec![Vec::new(); sides.len()];
-        for round in 0..ROUNDS {
+        for round in 0..self.or_fewer(ROUNDS) as usize {
             // Nobody always comes first.
             for place in 0..sides.len() {
                 let side = (round + place) % sides.len();
@@ -203,8 +229,14 @@ impl Findings {
 
     /// A figure that is counted, not timed.
     pub(crate) fn count(&mut self, row: &str, x: u64, who: &str, unit: &str, figure: f64) {
-        println!("{row:<34} {x:>7}  {who:<28} {figure:>11.1} {unit}");
-        self.keep(row, x, who, unit, &[figure]);
+        self.keep_all(row, x, who, unit, &[figure]);
+    }
+
+    /// Figures of rounds that the bench runs itself.
+    pub(crate) fn keep_all(&mut self, row: &str, x: u64, who: &str, unit: &str, figures: &[f64]) {
+        let (low, middle, high) = quartiles(figures.to_vec());
+        println!("{row:<34} {x:>7}  {who:<28} {middle:>11.1} ({low:.1}–{high:.1}) {unit}");
+        self.keep(row, x, who, unit, figures);
     }
 
     fn keep(&mut self, row: &str, x: u64, who: &str, unit: &str, figures: &[f64]) {
@@ -293,6 +325,27 @@ impl<T: Clone + PartialEq> ByHand<T> {
         };
         for queue in self.queues.lock().unwrap().iter() {
             let _ = queue.try_send((old.clone(), value.clone()));
+        }
+    }
+}
+
+type Call = Box<dyn FnMut(&u64, &u64) + Send>;
+
+/// Callbacks by hand: the value and the closures behind one mutex, called under it.
+pub(crate) struct CallsByHand(Mutex<(u64, Vec<Call>)>);
+
+impl CallsByHand {
+    pub(crate) fn new(calls: Vec<Call>) -> Self {
+        Self(Mutex::new((0, calls)))
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        let (present, calls) = &mut *self.0.lock().unwrap();
+        if *present != value {
+            let old = std::mem::replace(present, value);
+            for call in calls {
+                call(&old, &value);
+            }
         }
     }
 }
