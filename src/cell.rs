@@ -141,13 +141,13 @@ impl<T> Shared<T> {
         left: &mut Left<T>,
         f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R,
     ) -> R {
+        let _inside = enter(Inside::Closure);
         self.lock.with(|state| {
             let section = Section {
                 shared: self,
                 state,
                 left,
             };
-            let _inside = enter(Inside::Closure);
             f(section.state, section.left)
         })
     }
@@ -230,14 +230,9 @@ impl<T> Shared<T> {
         self.ended.store(1);
     }
 
-    /// Nothing more will be committed. What is left is to be dropped outside; who follows is told outside, too.
-    pub(crate) fn close(&self, state: &mut State<T>, left: &mut Left<T>) -> Vec<Arc<dyn AnyState>> {
-        state.open = false;
-        self.say_ended();
-        let followers = state.observers.end(left);
-        self.pacing.store(0);
-        state.put_away(left);
-        followers
+    /// Nothing more will be committed. What is left is to be dropped outside, and who follows to be told.
+    pub(crate) fn close(&self, state: &mut State<T>, left: &mut Left<T>) {
+        self.take_away(state, Place::Watched, left);
     }
 
     /// Takes a handle's place away.
@@ -261,8 +256,12 @@ impl<T> Shared<T> {
     }
 
     pub(crate) fn take_away(&self, state: &mut State<T>, place: Place, left: &mut Left<T>) {
+        if let Place::Watched = place {
+            state.open = false;
+            self.say_ended();
+        }
         state.observers.leave(place, left);
-        if let Place::Paced(_) = place {
+        if let Place::Paced(_) | Place::Watched = place {
             self.pacing.store(state.observers.line.len());
         }
         state.put_away(left);
@@ -453,11 +452,9 @@ impl<T> Cell<T> {
     #[inline]
     #[track_caller]
     fn plainly<F, R>(&self, f: F, run: impl FnOnce(F, &mut T, &mut u64) -> R) -> Result<R, F> {
+        let _inside = enter(Inside::Closure);
         self.plain.with(|plain| match &mut plain.value {
-            Some(value) if plain.keep.is_none() => {
-                let _inside = enter(Inside::Closure);
-                Ok(run(f, value, &mut plain.seq))
-            }
+            Some(value) if plain.keep.is_none() => Ok(run(f, value, &mut plain.seq)),
             _ => Err(f),
         })
     }
@@ -574,21 +571,9 @@ impl<T> Cell<T> {
 
     /// Ends the state: who observes drains what it has, then ends too.
     pub(crate) fn end(&self) {
-        let Some(shared) = self.shared.get() else {
-            return;
-        };
-        let mut left = Left::new();
-        let followers = shared.lock.enter(|state| shared.close(state, &mut left));
-        let (mut derived, mut trouble) = (Vec::new(), Vec::new());
-        let mut flow = Flow::new((0, 0), &mut derived, &mut trouble);
-        flow.ended = followers.unwrap_or_default();
-        flow.run();
-        let mut pieces = Pieces::new();
-        for thing in core::mem::take(&mut flow.left) {
-            pieces.run(|| drop(thing));
+        if let Some(shared) = self.shared.get() {
+            shared.leave(Place::Watched);
         }
-        pieces.run(|| drop(left));
-        pieces.end();
     }
 }
 
@@ -599,13 +584,13 @@ impl<T> Shared<T> {
             return None;
         }
         let mut left = Left::new();
+        let _inside = enter(Inside::Closure);
         let seen = self.lock.enter(|state| {
             let section = Section {
                 shared: self,
                 state,
                 left: &mut left,
             };
-            let _inside = enter(Inside::Closure);
             section.state.value.as_ref().map(f)
         });
         seen.flatten()

@@ -302,9 +302,10 @@ impl<T: Send + 'static> AnyState for Shared<T> {
                     joint.close();
                     flow.left.push(Box::new(joint));
                 }
-                flow.ended.extend(self.close(state, &mut left));
+                self.close(state, &mut left);
             }
         });
+        flow.ended.append(&mut left.take_followers());
         flow.leave(left);
     }
 
@@ -472,48 +473,28 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
         value
     }
 
-    /// The present values of all are there: now it is a state like others. What came meanwhile is in the first value.
-    fn complete(self, mut value: V, apply: Apply<V, P>) -> View<V> {
-        // Put together outside: nobody can look yet, and whoever commits meanwhile leaves it here.
-        loop {
-            let came = self.inbox.with(|inbox| {
-                let inbox = inbox.as_mut().filter(|inbox| !inbox.is_empty());
-                inbox.map(|inbox| inbox.drain(..).collect::<Vec<_>>())
-            });
-            let parts = match came {
-                Some(came) => came
-                    .into_iter()
-                    .map(|entry| (entry.part, entry.value))
-                    .collect(),
-                None => Vec::new(),
-            };
-            if !parts.is_empty() {
-                value = apply(&value, parts);
+    /// The present values of all are there: now it is a state like others. What came meanwhile is in its first value.
+    fn complete(self, value: V, apply: Apply<V, P>) -> View<V> {
+        // Out here: a panic under the lock drops nothing there.
+        let (mut value, mut older, mut parts) = (Some(value), None, Vec::new());
+        self.view.host().with(|state, _| {
+            if let Some(came) = self.inbox.with(|inbox| inbox.as_mut().map(core::mem::take)) {
+                parts.extend(came.into_iter().map(|entry| (entry.part, entry.value)));
             }
-            let mut made = Some(value);
-            let complete = self.view.host().lock.with(|state| {
-                let quiet = self
-                    .inbox
-                    .with(|inbox| inbox.as_ref().is_none_or(VecDeque::is_empty));
-                if quiet {
-                    state.value = made.take();
-                    if let (Some(ties), true) = (&mut state.observers.ties, state.open) {
-                        ties.joint = Some(Box::new(Parts {
-                            inbox: self.inbox.clone(),
-                            apply,
-                        }));
-                    }
-                }
-                quiet
-            });
-            match made {
-                Some(back) => value = back,
-                None => {
-                    debug_assert!(complete, "it was taken");
-                    return self.view;
-                }
+            if let (Some(first), false) = (&value, parts.is_empty()) {
+                older = Some(apply(first, core::mem::take(&mut parts)));
+                core::mem::swap(&mut older, &mut value);
             }
-        }
+            state.value = value.take();
+            let ties = state.observers.ties.as_mut().filter(|_| state.open);
+            if let Some(ties) = ties {
+                ties.joint = Some(Box::new(Parts {
+                    inbox: self.inbox.clone(),
+                    apply,
+                }));
+            }
+        });
+        self.view
     }
 }
 

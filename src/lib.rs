@@ -39,7 +39,7 @@
 //! | a [`Callback`], of [`on_change`](Watched::on_change) | every transition | on the setting thread |
 //! | a [`Reader`], of [`reader`](Watched::reader) | the present value, cached | where you call it |
 //!
-//! Deadlines are any future ([`Wait::until`]) or any runtime's sleep ([`Wait::timeout`], [`Timer`]). Setters decide
+//! Deadlines are any future ([`Wait::unless`]) or any runtime's sleep ([`Wait::timeout`], [`Timer`]). Setters decide
 //! atomically with [`set_if`](Watched::set_if), [`update`](Watched::update), [`try_update`](Watched::try_update) and
 //! [`modify`](Watched::modify), and wait for slow readers only if they ask to, with
 //! [`set_paced`](Watched::set_paced).
@@ -98,7 +98,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", not(feature = "critical-section")))]
 extern crate std;
 
 // The faces.

@@ -250,7 +250,7 @@ macro_rules! looking {
             where
                 T: Clone + PartialEq,
             {
-                $wait::new(self.host(), Order::value(&"wait_for", Test::Equal(value), Start::Now))
+                $wait::new(self.host(), Order::value(Method::For, Test::Equal(value), Start::Now))
             }
 
             /// Waits for the first value that differs, the present one included.
@@ -271,7 +271,7 @@ macro_rules! looking {
             where
                 T: Clone + PartialEq,
             {
-                $wait::new(self.host(), Order::value(&"wait_for_not", Test::Differs(value), Start::Now))
+                $wait::new(self.host(), Order::value(Method::ForNot, Test::Differs(value), Start::Now))
             }
 
             /// Waits for the first value for which `pred` holds, the present one included.
@@ -303,7 +303,7 @@ macro_rules! looking {
                 T: Clone + 'static,
             {
                 let seek = move |value: &T| pred(value).then(|| value.clone());
-                $wait::judged(self.host(), Order::seek(&"wait_until", seek, Start::Now))
+                $wait::judged(self.host(), Order::seek(Method::Until, seek, Start::Now))
             }
 
             /// Waits for the first `Some` that `f` makes of a value, the present one included: narrowing, with no
@@ -327,7 +327,7 @@ macro_rules! looking {
                 &self,
                 f: impl FnMut(&T) -> Option<U> + Send + 'static,
             ) -> $wait<$($life)* U> {
-                $wait::judged(self.host(), Order::seek(&"wait_map", f, Start::Now))
+                $wait::judged(self.host(), Order::seek(Method::Map, f, Start::Now))
             }
 
             /// Waits for the next transition.
@@ -349,9 +349,9 @@ macro_rules! looking {
             #[doc(alias = "changed")]
             pub fn wait_for_change(&self) -> $wait<$($life)* Transition<T>>
             where
-                T: Clone,
+                T: Clone + 'static,
             {
-                $wait::new(self.host(), Order::change(&"wait_for_change"))
+                $wait::judged(self.host(), Order::change())
             }
 
             /// Waits for the next transition into `value`: the present one does not count.
@@ -373,7 +373,7 @@ macro_rules! looking {
             where
                 T: Clone + PartialEq,
             {
-                $wait::new(self.host(), Order::value(&"wait_for_next", Test::Equal(value), Start::Next))
+                $wait::new(self.host(), Order::value(Method::ForNext, Test::Equal(value), Start::Next))
             }
 
             /// Waits for the next transition into a value for which `pred` holds: the present one does not count.
@@ -400,7 +400,7 @@ macro_rules! looking {
                 T: Clone + 'static,
             {
                 let seek = move |value: &T| pred(value).then(|| value.clone());
-                $wait::judged(self.host(), Order::seek(&"wait_until_next", seek, Start::Next))
+                $wait::judged(self.host(), Order::seek(Method::UntilNext, seek, Start::Next))
             }
         }
 
@@ -421,7 +421,7 @@ macro_rules! looking {
             #[track_caller]
             #[doc(alias = "wait_for_not_none")]
             pub fn wait_for_some(&self) -> $wait<$($life)* U> {
-                $wait::judged(self.host(), Order::seek(&"wait_for_some", Option::<U>::clone, Start::Now))
+                $wait::judged(self.host(), Order::seek(Method::ForSome, Option::<U>::clone, Start::Now))
             }
         }
 

@@ -16,11 +16,11 @@ pub(crate) use line::{Line, Place as LinePlace};
 pub use seat::Overflow;
 pub(crate) use seat::{Buffer, Item, Ring, SHORT, Seat, feed};
 pub(crate) use ties::{Edge, Joint, Ties};
-pub(crate) use waits::{Asked, LeftWait, Outcome, Predicate, Test, Waits};
+pub(crate) use waits::{Asked, LeftWait, Method, Outcome, Predicate, Test, Waits};
 
-use crate::settle::{AnyState, Flow, Owed, Settlement, Source, let_go};
+use crate::settle::{AnyState, FEW, Flow, Owed, Settlement, Source, let_go, tell_the_end};
 use crate::slab::{Key, Slab};
-use crate::sync::{Arc, INTERRUPTS, Panic, Pieces, catch};
+use crate::sync::{Arc, Panic, Pieces, catch, wake};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::panic::Location;
@@ -54,11 +54,9 @@ impl Origin {
     }
 
     #[inline]
-    pub(crate) fn since(self, version: u64) -> Self {
-        Self {
-            since: version,
-            ..self
-        }
+    pub(crate) fn since(mut self, version: u64) -> Self {
+        self.since = version;
+        self
     }
 }
 
@@ -75,6 +73,8 @@ pub(crate) enum Place {
     Paced(Key),
     /// A derived state.
     Tie(Key),
+    /// The `Watched` itself: the end.
+    Watched,
 }
 
 /// What commits under way owe to observers of this state.
@@ -202,7 +202,7 @@ impl<T> Observers<T> {
     {
         self.feed = Some(feed::<T>);
         let key = self.seats.join(seat);
-        self.reserve();
+        self.reserve_values();
         self.lookers_changed(left);
         key
     }
@@ -231,16 +231,20 @@ impl<T> Observers<T> {
         self.waits.get_or_insert_with(|| Box::new(Waits::new()))
     }
 
-    /// Room for everybody's wake, and for a value from everybody, at once: a commit that comes where nothing can be
+    /// Room for everybody's wake at once: a commit allocates nothing for them, and one that comes where nothing can be
     /// allocated finds it.
     #[inline]
-    pub(crate) fn reserve(&mut self) {
-        if INTERRUPTS {
+    pub(crate) fn reserve_wakes(&mut self) {
+        let most = self.seats.len() + self.waits.as_ref().map_or(0, |waits| waits.len());
+        self.dues.wakers.reserve(if most > FEW { most } else { 0 });
+    }
+
+    /// The same for a value from everybody, what a ring gives up or a wait was compared with.
+    #[inline]
+    pub(crate) fn reserve_values(&mut self) {
+        if core::mem::needs_drop::<T>() {
             let most = self.seats.len() + self.waits.as_ref().map_or(0, |waits| waits.len());
-            self.dues.wakers.reserve(most);
-            if core::mem::needs_drop::<T>() {
-                self.dues.values.reserve(most);
-            }
+            self.dues.values.reserve(most);
         }
     }
 
@@ -322,6 +326,7 @@ impl<T> Observers<T> {
                 self.views -= 1;
                 self.looker_left(left);
             }
+            Place::Watched => self.end(left),
         }
     }
 
@@ -341,8 +346,8 @@ impl<T> Observers<T> {
 
     // The end
 
-    /// Nothing more will be committed: gives out wakers and what has no further use. Who follows comes back.
-    pub(crate) fn end(&mut self, left: &mut Left<T>) -> Vec<Arc<dyn AnyState>> {
+    /// Nothing more will be committed: gives out wakers and what has no further use.
+    pub(crate) fn end(&mut self, left: &mut Left<T>) {
         let (mut owed, mut trouble) = (Settlement::new(), Vec::new());
         let mut out = Outgoing::new(&mut owed, &mut trouble, &mut self.dues);
         for seat in self.seats.iter_mut() {
@@ -365,9 +370,9 @@ impl<T> Observers<T> {
             left.extend(place.waker.map(Thing::Sleeper));
         }
         let edges = self.ties.as_mut().map_or(Vec::new(), |ties| ties.end());
-        let followers = edges.iter().map(|edge| edge.follower()).collect();
+        left.followers
+            .extend(edges.iter().map(|edge| edge.follower()));
         left.things.extend(edges.into_iter().map(Thing::Edge));
-        followers
     }
 }
 
@@ -391,6 +396,8 @@ pub(crate) struct Left<T> {
     things: Vec<Thing<T>>,
     /// Of a derived state at which nobody looks any more.
     sources: Vec<Source>,
+    /// Those that followed a state that has ended.
+    followers: Vec<Arc<dyn AnyState>>,
 }
 
 impl<T> Left<T> {
@@ -399,12 +406,13 @@ impl<T> Left<T> {
         Self {
             things: Vec::new(),
             sources: Vec::new(),
+            followers: Vec::new(),
         }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.things.is_empty() && self.sources.is_empty()
+        self.things.is_empty() && self.sources.is_empty() && self.followers.is_empty()
     }
 
     #[inline]
@@ -414,6 +422,10 @@ impl<T> Left<T> {
 
     pub(crate) fn take_sources(&mut self) -> Vec<Source> {
         core::mem::take(&mut self.sources)
+    }
+
+    pub(crate) fn take_followers(&mut self) -> Vec<Arc<dyn AnyState>> {
+        core::mem::take(&mut self.followers)
     }
 
     fn extend(&mut self, thing: Option<Thing<T>>) {
@@ -430,10 +442,11 @@ impl<T> Left<T> {
         let mut pieces = Pieces::new();
         for thing in core::mem::take(&mut self.things) {
             pieces.run(|| match thing {
-                Thing::Waker(waker) => waker.wake(),
+                Thing::Waker(waker) => wake(waker),
                 thing => drop(thing),
             });
         }
+        tell_the_end(self.take_followers(), &mut pieces);
         let_go(self.take_sources(), &mut pieces);
         pieces.end();
     }

@@ -2,7 +2,7 @@
 
 use crate::cell::{Cell, Shared, Slot, Writing};
 use crate::error::TimedOut;
-use crate::observers::{LinePlace, Origin, Place};
+use crate::observers::{LinePlace, Origin, Place, Seat};
 use crate::slab::Key;
 use crate::sync::{drop_outside, fence};
 use crate::timer::{Awaited, deadlines};
@@ -69,7 +69,7 @@ fn may_set<T>(writing: &mut Writing<'_, T>, place: Option<Key>) -> bool {
     // Says so before it looks for room: a watcher pops first and looks for us second, so one of the two sees the other.
     writing.shared.pacing.store(observers.line.len().max(1));
     fence();
-    observers.seats.iter().all(|seat| seat.has_room())
+    observers.seats.iter().all(Seat::has_room)
 }
 
 impl<T: PartialEq> SetPaced<'_, T> {

@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use core::task::Waker;
 
 /// How many wakers a commit takes along on its stack.
-const FEW: usize = 4;
+pub(crate) const FEW: usize = 4;
 
 /// An end of a [`Chain`].
 const NONE: u32 = u32::MAX;
@@ -33,14 +33,11 @@ const NONE: u32 = u32::MAX;
 ///
 /// What lies here is bounded by the commits under way; in a steady state nothing is allocated.
 pub(crate) struct Owed<V> {
-    links: Vec<Link<V>>,
+    values: Vec<Option<V>>,
+    /// Beside each the next in its chain, or among those that are free.
+    next: Vec<u32>,
     free: u32,
     owed: u32,
-}
-
-struct Link<V> {
-    value: Option<V>,
-    next: u32,
 }
 
 /// One commit's part of an [`Owed`].
@@ -67,29 +64,26 @@ impl Chain {
 impl<V> Owed<V> {
     pub(crate) const fn new() -> Self {
         Self {
-            links: Vec::new(),
+            values: Vec::new(),
+            next: Vec::new(),
             free: NONE,
             owed: 0,
         }
     }
 
     pub(crate) fn push(&mut self, chain: &mut Chain, value: V) {
-        let link = Link {
-            value: Some(value),
-            next: NONE,
-        };
-        let at = self.free;
-        let at = if let Some(place) = self.links.get_mut(at as usize) {
-            self.free = place.next;
-            *place = link;
-            at
+        let mut at = self.free;
+        if at == NONE {
+            at = self.values.len() as u32;
+            self.values.push(Some(value));
+            self.next.push(NONE);
         } else {
-            self.links.push(link);
-            (self.links.len() - 1) as u32
-        };
+            self.values[at as usize] = Some(value);
+            self.free = core::mem::replace(&mut self.next[at as usize], NONE);
+        }
         self.owed += 1;
-        match self.links.get_mut(chain.last as usize) {
-            Some(last) => last.next = at,
+        match self.next.get_mut(chain.last as usize) {
+            Some(next) => *next = at,
             None => chain.first = at,
         }
         chain.last = at;
@@ -97,27 +91,35 @@ impl<V> Owed<V> {
 
     pub(crate) fn pop(&mut self, chain: &mut Chain) -> Option<V> {
         let at = chain.first;
-        let link = self.links.get_mut(at as usize)?;
-        let value = link.value.take();
-        chain.first = core::mem::replace(&mut link.next, self.free);
+        let value = self.values.get_mut(at as usize)?.take();
+        chain.first = core::mem::replace(&mut self.next[at as usize], self.free);
         if chain.first == NONE {
             chain.last = NONE;
         }
         self.free = at;
         self.owed -= 1;
-        if self.owed == 0 && self.links.len() > 64 {
-            self.links = Vec::new();
-            self.free = NONE;
-        }
         value
     }
 
-    /// Makes room for so many.
+    /// Makes room for so many, and gives room back that is no longer needed.
+    #[inline]
     pub(crate) fn reserve(&mut self, most: usize) {
-        if most > self.links.len() {
-            let more = most - self.links.len();
-            self.links.reserve(more);
+        let room = self.values.capacity();
+        if most > room || room > 64.max(4 * most) {
+            self.make_room(most);
         }
+    }
+
+    #[cold]
+    fn make_room(&mut self, most: usize) {
+        if self.owed == 0 {
+            *self = Self::new();
+        }
+        let room = most + most / 8;
+        self.values
+            .reserve_exact(room.saturating_sub(self.values.len()));
+        self.next
+            .reserve_exact(room.saturating_sub(self.next.len()));
     }
 }
 
@@ -218,6 +220,20 @@ pub(crate) fn let_go(mut sources: Vec<Source>, pieces: &mut Pieces) {
         let (left, more) = source.state.unfollow(source.key);
         sources.extend(more);
         pieces.run(|| drop((left, source)));
+    }
+}
+
+/// Tells those that follow a state that it has ended, and those that follow them, one after the other.
+pub(crate) fn tell_the_end(followers: Vec<Arc<dyn AnyState>>, pieces: &mut Pieces) {
+    if followers.is_empty() {
+        return;
+    }
+    let (mut debts, mut trouble) = (Vec::new(), Vec::new());
+    let mut flow = Flow::new((0, 0), &mut debts, &mut trouble);
+    flow.ended = followers;
+    flow.run();
+    for left in flow.left {
+        pieces.run(|| drop(left));
     }
 }
 

@@ -11,8 +11,10 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    pub(crate) const fn number(self) -> u64 {
-        self.number
+    /// Where it sits if it has only just joined, or is about to.
+    #[inline]
+    pub(crate) const fn index(self) -> u32 {
+        self.hint
     }
 }
 
@@ -79,6 +81,9 @@ impl<V> Slab<V> {
             "onlooker: too many observers"
         );
         let key = self.next_key();
+        if self.slots.len() == self.slots.capacity() {
+            self.grow();
+        }
         self.slots.push(Slot {
             number: key.number,
             value: Some(value),
@@ -86,6 +91,12 @@ impl<V> Slab<V> {
         self.joined += 1;
         self.live += 1;
         key
+    }
+
+    /// By half: most states have an observer or two.
+    #[cold]
+    fn grow(&mut self) {
+        self.slots.reserve_exact((self.slots.len() / 2).max(1));
     }
 
     #[inline]
@@ -111,9 +122,21 @@ impl<V> Slab<V> {
         self.slots[at].value.as_mut()
     }
 
+    /// Who sits at an index that was had under this same lock.
+    #[inline]
+    pub(crate) fn at(&mut self, index: u32) -> Option<&mut V> {
+        self.slots.get_mut(index as usize)?.value.as_mut()
+    }
+
     /// Gives the value back, so that it can be dropped where no lock is held.
     #[inline]
     pub(crate) fn leave(&mut self, key: Key) -> Option<V> {
+        self.leave_or_move(key).map(|(value, _)| value)
+    }
+
+    /// The same; says whether gaps were closed, so that there are none now and others sit elsewhere.
+    #[inline]
+    pub(crate) fn leave_or_move(&mut self, key: Key) -> Option<(V, bool)> {
         let at = self.find(key)?;
         let value = self.slots[at].value.take()?;
         self.live -= 1;
@@ -125,14 +148,15 @@ impl<V> Slab<V> {
             self.head += 1;
         }
         self.head = self.head.min(self.slots.len() as u32);
-        if self.slots.len() > FEW.max(2 * self.len()) {
+        let closes = self.slots.len() > FEW.max(2 * self.len());
+        if closes {
             self.slots.retain(|slot| slot.value.is_some());
             self.head = 0;
         }
         if self.slots.capacity() > FEW.max(4 * self.slots.len()) {
             self.slots.shrink_to(2 * self.slots.len());
         }
-        Some(value)
+        Some((value, closes))
     }
 
     #[inline]

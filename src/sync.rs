@@ -7,6 +7,7 @@
 //! leaves its name on it; only who finds the lock taken reads the name, so the check is two plain stores on the fast
 //! path.
 
+// What follows then is std's, so that this is the only error.
 #[cfg(not(any(feature = "std", feature = "critical-section")))]
 compile_error!(
     "onlooker needs a lock: enable the feature `std` (the default), or `critical-section` on targets without std"
@@ -41,7 +42,7 @@ macro_rules! erase {
 pub(crate) use erase;
 
 pub(crate) use panics::{Panic, catch, panicking, resume};
-pub(crate) use place::{Inside, enter, inside};
+pub(crate) use place::{Inside, enter, inside, wake};
 
 /// Whether a setter may wait for another thread. With interrupts nobody may: what it waits for may be the code that it
 /// interrupted.
@@ -49,9 +50,6 @@ pub(crate) const MAY_WAIT: bool = cfg!(any(
     loom,
     all(feature = "std", not(feature = "critical-section"))
 ));
-
-/// Whether a commit may come at a point where nothing can be allocated.
-pub(crate) const INTERRUPTS: bool = cfg!(feature = "critical-section");
 
 const REENTRY: &str = "onlooker: a state was called from inside one of its own closures (`read`, `set_if`, `update`, \
     `try_update`, `modify`, `replace_with`), or from its value's own `PartialEq` or `Clone`; these run under its lock, \
@@ -390,7 +388,7 @@ macro_rules! per_thread {
     ($(#[$meta:meta])* fn $name:ident() -> $type:ty = $init:expr) => {
         $(#[$meta])*
         fn $name<R>(f: impl FnOnce(&mut $type) -> R) -> R {
-            #[cfg(all(feature = "std", not(loom)))]
+            #[cfg(not(any(loom, all(feature = "critical-section", not(feature = "std")))))]
             {
                 std::thread_local!(
                     static IT: core::mem::ManuallyDrop<core::cell::RefCell<$type>> =
@@ -403,7 +401,7 @@ macro_rules! per_thread {
                 loom::thread_local!(static IT: core::cell::RefCell<$type> = core::cell::RefCell::new($init));
                 IT.with(|it| f(&mut it.borrow_mut()))
             }
-            #[cfg(not(any(feature = "std", loom)))]
+            #[cfg(all(feature = "critical-section", not(feature = "std")))]
             {
                 static IT: $crate::sync::Lock<$type> = $crate::sync::Lock::new($init);
                 IT.with(f)
@@ -415,6 +413,10 @@ pub(crate) use per_thread;
 
 /// Where this thread is: inside somebody's closure or predicate, under a lock.
 mod place {
+    use super::Pieces;
+    use alloc::vec::Vec;
+    use core::task::Waker;
+
     /// What of the user's runs under a lock of this thread.
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Inside {
@@ -425,51 +427,84 @@ mod place {
         Predicate,
     }
 
-    #[cfg(all(feature = "std", not(loom)))]
-    std::thread_local!(static INSIDE: core::cell::Cell<Inside> = const { core::cell::Cell::new(Inside::Nothing) });
+    /// With it, whether there is somebody to wake once nothing of the user's runs under a lock any more.
+    type Here = (Inside, bool);
+
+    const OUTSIDE: Here = (Inside::Nothing, false);
+
+    #[cfg(not(any(loom, all(feature = "critical-section", not(feature = "std")))))]
+    std::thread_local!(static HERE: core::cell::Cell<Here> = const { core::cell::Cell::new(OUTSIDE) });
 
     #[cfg(loom)]
-    loom::thread_local!(static INSIDE: core::cell::Cell<Inside> = core::cell::Cell::new(Inside::Nothing));
+    loom::thread_local!(static HERE: core::cell::Cell<Here> = core::cell::Cell::new(OUTSIDE));
 
-    #[cfg(any(feature = "std", loom))]
+    #[cfg(not(all(feature = "critical-section", not(feature = "std"))))]
+    #[inline]
+    fn here<R>(f: impl FnOnce(&core::cell::Cell<Here>) -> R) -> R {
+        HERE.with(f)
+    }
+
+    /// Without std it is one of the whole program: only who is in the critical section writes it, and puts it back
+    /// before it leaves.
+    #[cfg(all(feature = "critical-section", not(feature = "std")))]
+    fn here<R>(f: impl FnOnce(&core::cell::Cell<Here>) -> R) -> R {
+        static HERE: critical_section::Mutex<core::cell::Cell<Here>> =
+            critical_section::Mutex::new(core::cell::Cell::new(OUTSIDE));
+        critical_section::with(|cs| f(HERE.borrow(cs)))
+    }
+
+    super::per_thread! {
+        fn later() -> Vec<Waker> = Vec::new()
+    }
+
     #[inline]
     pub(crate) fn inside() -> Inside {
-        INSIDE.with(core::cell::Cell::get)
+        here(|here| here.get().0)
     }
 
-    #[cfg(any(feature = "std", loom))]
-    #[inline]
-    fn replace(inside: Inside) -> Inside {
-        INSIDE.with(|it| it.replace(inside))
-    }
-
-    /// Without std only who is in the critical section writes it, and puts it back before it leaves.
-    #[cfg(not(any(feature = "std", loom)))]
-    static INSIDE: critical_section::Mutex<core::cell::Cell<Inside>> =
-        critical_section::Mutex::new(core::cell::Cell::new(Inside::Nothing));
-
-    #[cfg(not(any(feature = "std", loom)))]
-    pub(crate) fn inside() -> Inside {
-        critical_section::with(|cs| INSIDE.borrow(cs).get())
-    }
-
-    #[cfg(not(any(feature = "std", loom)))]
-    fn replace(inside: Inside) -> Inside {
-        critical_section::with(|cs| INSIDE.borrow(cs).replace(inside))
-    }
-
-    /// Marks this thread for as long as it lives.
+    /// Marks this thread for as long as it lives: longer than the lock is held.
     pub(crate) struct Mark(Inside);
 
     #[inline]
     pub(crate) fn enter(inside: Inside) -> Mark {
-        Mark(replace(inside))
+        here(|here| {
+            let (before, wakes) = here.get();
+            here.set((inside, wakes));
+            Mark(before)
+        })
     }
 
     impl Drop for Mark {
         #[inline]
         fn drop(&mut self) {
-            replace(self.0);
+            let wakes = here(|here| {
+                let (_, wakes) = here.get();
+                here.set((self.0, wakes && self.0 != Inside::Nothing));
+                wakes
+            });
+            if wakes && self.0 == Inside::Nothing {
+                wake_now();
+            }
+        }
+    }
+
+    #[cold]
+    fn wake_now() {
+        let mut pieces = Pieces::new();
+        for waker in later(core::mem::take) {
+            pieces.run(|| waker.wake());
+        }
+        pieces.end();
+    }
+
+    /// Wakes somebody for whom this thread has made room, or left. Inside a closure that is put off until no lock is
+    /// held: a waker may call whatever it likes.
+    pub(crate) fn wake(waker: Waker) {
+        if inside() == Inside::Nothing {
+            waker.wake();
+        } else {
+            later(|later| later.push(waker));
+            here(|here| here.set((here.get().0, true)));
         }
     }
 }

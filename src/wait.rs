@@ -5,7 +5,9 @@
 
 use crate::cell::{Cell, Shared, State};
 use crate::error::{Closed, TimedOut, WaitError};
-use crate::observers::{Asked, Left, Origin, Outcome, Place, Predicate, Test, Thing, Waits};
+use crate::observers::{
+    Asked, Left, Method, Origin, Outcome, Place, Predicate, Test, Thing, Waits,
+};
 use crate::slab::Key;
 use crate::sync::{
     Arc, Panic, catch, drop_before, drop_outside, erase, forbid_in_predicate, resume,
@@ -185,8 +187,12 @@ impl<T> Shared<T> {
         let mut sleeper = if *polled { None } else { waker.cloned() };
         loop {
             let asked = self.lock.with(|state| {
-                let waits = state.observers.waits();
-                waits.ask(key, waker, &mut sleeper)
+                let known = sleeper.is_none();
+                let asked = state.observers.waits().ask(key, waker, &mut sleeper);
+                if !known {
+                    state.observers.reserve_wakes();
+                }
+                asked
             });
             match asked {
                 Asked::Waiting => {
@@ -239,22 +245,6 @@ impl<T: Send> Asks<T> for Shared<T> {
         self.ask_for(key, waker, polled, done)
             .map(|outcome| match outcome {
                 Outcome::Value(value) => Ok(value),
-                other => Err(other.failed()),
-            })
-    }
-}
-
-impl<T: Send> Asks<Transition<T>> for Shared<T> {
-    fn ask(
-        &self,
-        key: Key,
-        waker: Option<&Waker>,
-        polled: &mut bool,
-        done: &mut bool,
-    ) -> Poll<Result<Transition<T>, Failure>> {
-        self.ask_for(key, waker, polled, done)
-            .map(|outcome| match outcome {
-                Outcome::Change(change) => Ok(change),
                 other => Err(other.failed()),
             })
     }
@@ -336,9 +326,12 @@ struct Seek<F, U> {
     found: Option<U>,
 }
 
-impl<T, U: Send + 'static, F: FnMut(&T) -> Option<U> + Send> Predicate<T> for Seek<F, U> {
-    fn judge(&mut self, new: &T) -> bool {
-        self.found = (self.seek)(new);
+impl<T, U: Send + 'static, F> Predicate<T> for Seek<F, U>
+where
+    F: FnMut(u64, &T, &T) -> Option<U> + Send,
+{
+    fn judge(&mut self, seq: u64, old: &T, new: &T) -> bool {
+        self.found = (self.seek)(seq, old, new);
         self.found.is_some()
     }
 
@@ -358,7 +351,7 @@ pub(crate) enum Start {
 
 /// What to wait for: a test, and how to carry it out.
 pub(crate) struct Order<T> {
-    what: &'static &'static str,
+    method: Method,
     test: Test<T>,
     start: Start,
     learn: fn(&mut Waits<T>),
@@ -366,12 +359,12 @@ pub(crate) struct Order<T> {
 
 impl<T> Order<T> {
     /// A value that is equal, or one that differs.
-    pub(crate) fn value(what: &'static &'static str, test: Test<T>, start: Start) -> Self
+    pub(crate) fn value(method: Method, test: Test<T>, start: Start) -> Self
     where
         T: Clone + PartialEq,
     {
         Self {
-            what,
+            method,
             test,
             start,
             learn: |waits| {
@@ -382,26 +375,37 @@ impl<T> Order<T> {
     }
 
     /// The next transition.
-    pub(crate) fn change(what: &'static &'static str) -> Self
+    pub(crate) fn change() -> Self
     where
-        T: Clone,
+        T: Clone + Send + 'static,
     {
-        Self {
-            what,
-            test: Test::Change,
-            start: Start::Next,
-            learn: Waits::learn_clone,
-        }
+        let change = |seq, old: &T, new: &T| {
+            Some(Transition {
+                old: old.clone(),
+                new: new.clone(),
+                seq,
+                missed: 0,
+            })
+        };
+        Self::judged(Method::ForChange, change, Start::Next)
     }
 
     /// What a function makes something of.
     pub(crate) fn seek<U: Send + 'static>(
-        what: &'static &'static str,
-        seek: impl FnMut(&T) -> Option<U> + Send + 'static,
+        method: Method,
+        mut seek: impl FnMut(&T) -> Option<U> + Send + 'static,
+        start: Start,
+    ) -> Self {
+        Self::judged(method, move |_, _: &T, new: &T| seek(new), start)
+    }
+
+    fn judged<U: Send + 'static>(
+        method: Method,
+        seek: impl FnMut(u64, &T, &T) -> Option<U> + Send + 'static,
         start: Start,
     ) -> Self {
         Self {
-            what,
+            method,
             test: Test::Judged(Box::new(Seek { seek, found: None })),
             start,
             learn: |_| (),
@@ -409,9 +413,9 @@ impl<T> Order<T> {
     }
 
     /// A number of lookers.
-    pub(crate) fn count(what: &'static &'static str, test: Test<T>) -> Self {
+    pub(crate) fn count(method: Method, test: Test<T>) -> Self {
         Self {
-            what,
+            method,
             test,
             start: Start::Now,
             learn: |_| (),
@@ -423,27 +427,23 @@ impl<T> Order<T> {
     pub(crate) fn register(self, shared: &Shared<T>, owned: bool) -> Key {
         let origin = Origin::at(0);
         shared.with(|state, left| {
-            let owed = self.look(state, left);
+            let (method, test) = self.look(state, left);
             if owned {
                 state.observers.join_view(left);
             }
-            let (what, test) = owed;
-            let key = state
-                .observers
-                .waits()
-                .join(test, owned, what, origin.since(state.seq));
-            state.observers.reserve();
+            let origin = origin.since(state.seq);
+            let key = state.observers.waits().join(test, owned, method, origin);
+            state.observers.reserve_values();
             key
         })
     }
 
     /// What there is of it already.
-    #[expect(clippy::type_complexity, reason = "a test, or what it has come to")]
     fn look(
         self,
         state: &mut State<T>,
         left: &mut Left<T>,
-    ) -> (&'static &'static str, Result<Outcome<T>, Test<T>>) {
+    ) -> (Method, Result<Outcome<T>, Test<T>>) {
         let lookers = state.observers.lookers();
         let waits = state
             .observers
@@ -474,7 +474,7 @@ impl<T> Order<T> {
                 Ok(Outcome::Closed(predicate))
             }
         };
-        (self.what, test)
+        (self.method, test)
     }
 }
 

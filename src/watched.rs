@@ -2,7 +2,7 @@
 
 use crate::cell::{Cell, Shared, Slot, State};
 use crate::look::looking;
-use crate::observers::Test;
+use crate::observers::{Method, Test};
 use crate::paced::{SetPaced, try_set_paced};
 use crate::sync::{Arc, Held, const_fn};
 use crate::transition::Transition;
@@ -385,7 +385,7 @@ impl<T: Send> Watched<T> {
     #[track_caller]
     #[doc(alias = "closed")]
     pub fn wait_unwatched(&self) -> Wait<'_, ()> {
-        Wait::judged(&self.cell, Order::count(&"wait_unwatched", Test::Unwatched))
+        Wait::judged(&self.cell, Order::count(Method::Unwatched, Test::Unwatched))
     }
 
     /// Waits until somebody has a [`View`], [`Watcher`](crate::Watcher) or [`OwnedWait`](crate::OwnedWait): now, or at
@@ -401,7 +401,7 @@ impl<T: Send> Watched<T> {
     /// ```
     #[track_caller]
     pub fn wait_watched(&self) -> Wait<'_, ()> {
-        Wait::judged(&self.cell, Order::count(&"wait_watched", Test::Watched))
+        Wait::judged(&self.cell, Order::count(Method::Watched, Test::Watched))
     }
 }
 

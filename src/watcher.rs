@@ -11,9 +11,9 @@ use crate::cell::Shared;
 use crate::error::{Closed, Forgotten, TryRecvError};
 use crate::observers::{Buffer, Item, Origin, Overflow, Place, Ring, SHORT, Seat};
 use crate::slab::Key;
-use crate::sync::{Arc, after_pop, drop_outside};
+use crate::sync::{Arc, after_pop, drop_outside, wake};
 use crate::transition::Transition;
-use crate::view::View;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::fmt;
 use core::pin::Pin;
@@ -60,7 +60,7 @@ const KEPT: usize = 1024;
 /// # });
 /// ```
 pub struct Watcher<T> {
-    shared: Arc<Shared<T>>,
+    pub(crate) shared: Arc<Shared<T>>,
     key: Key,
     source: Source<T>,
     seen: T,
@@ -231,21 +231,6 @@ impl<T> Watcher<T> {
         self.seat(|seat| seat.missed) + self.lost
     }
 
-    /// Returns a view of the state that it watches.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let state = onlooker::Watched::new(0);
-    /// let mut watcher = state.watch();
-    /// state.set(1);
-    /// assert_eq!((*watcher.seen(), watcher.view().get()), (0, 1));
-    /// ```
-    #[track_caller]
-    pub fn view(&self) -> View<T> {
-        View::new(&self.shared)
-    }
-
     #[track_caller]
     fn seat<R>(&self, f: impl FnOnce(&Seat<T>) -> R) -> R {
         self.shared
@@ -265,11 +250,11 @@ impl<T: Clone> Watcher<T> {
     pub(crate) fn join(shared: &Arc<Shared<T>>, bound: Option<(usize, Overflow)>) -> Self {
         let (source, buffer) = match bound {
             None => {
-                let spill = VecDeque::new();
-                (
-                    Source::unbounded(),
-                    Buffer::Unbounded { spill, short: None },
-                )
+                let buffer = Buffer::Unbounded {
+                    spill: None,
+                    short: None,
+                };
+                (Source::unbounded(), buffer)
             }
             Some((capacity, overflow)) => {
                 let ring = Arc::new(Ring::new(capacity));
@@ -294,7 +279,11 @@ impl<T: Clone> Watcher<T> {
         let origin = Origin::at(version);
         let (key, seen) = shared.with(|state, left| {
             let (seen, spill) = state.since(version)?;
-            let seat = Seat::new(Buffer::Unbounded { spill, short: None }, origin);
+            let buffer = Buffer::Unbounded {
+                spill: Some(Box::new(spill)),
+                short: None,
+            };
+            let seat = Seat::new(buffer, origin);
             Ok((state.observers.join_watcher(seat, left), seen))
         })?;
         Ok(Self::new(
@@ -391,6 +380,7 @@ impl<T> Watcher<T> {
             match state.observers.seats.get(self.key) {
                 Some(seat) if open && seat.len() == 0 => {
                     core::mem::swap(&mut seat.asleep, &mut sleeper);
+                    state.observers.reserve_wakes();
                     true
                 }
                 _ => false,
@@ -460,7 +450,7 @@ impl<T: Clone> Watcher<T> {
                 .lock
                 .with(|state| state.observers.line.call_first());
             if let Some(first) = first {
-                first.wake();
+                wake(first);
             }
         }
     }

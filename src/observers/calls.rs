@@ -115,8 +115,8 @@ impl<T> Hand<T> {
     }
 
     /// The callback in hand, and what it is to be given.
-    pub(crate) fn ready(&mut self) -> Option<(&mut Box<dyn Call<T>>, &Heard<T>)> {
-        Some((self.call.as_mut()?, self.heard.as_ref()?))
+    pub(crate) fn ready(&mut self) -> Option<(&mut dyn Call<T>, &Heard<T>)> {
+        Some((self.call.as_deref_mut()?, self.heard.as_ref()?))
     }
 }
 

@@ -108,8 +108,9 @@ impl<T> Ring<T> {
 pub(crate) enum Buffer<T> {
     Bounded(Arc<Ring<T>>, Overflow),
     Unbounded {
-        /// What does not fit in the ring.
-        spill: VecDeque<Item<T>>,
+        /// What does not fit in the ring. Made when something first does not.
+        #[expect(clippy::box_collection, reason = "most watchers never have one")]
+        spill: Option<Box<VecDeque<Item<T>>>>,
         /// Made when the watcher first receives.
         short: Option<Arc<Ring<T>>>,
     },
@@ -156,7 +157,8 @@ impl<T> Seat<T> {
         match &self.buffer {
             Buffer::Bounded(ring, _) => ring.len(),
             Buffer::Unbounded { spill, short } => {
-                spill.len() + short.as_ref().map_or(0, |short| short.len())
+                let spilled = spill.as_ref().map_or(0, |spill| spill.len());
+                spilled + short.as_ref().map_or(0, |short| short.len())
             }
         }
     }
@@ -172,7 +174,9 @@ impl<T> Seat<T> {
     /// watcher has made.
     pub(crate) fn hand_over(&mut self, hand: &mut VecDeque<Item<T>>, made: Option<Arc<Ring<T>>>) {
         if let Buffer::Unbounded { spill, short } = &mut self.buffer {
-            core::mem::swap(spill, hand);
+            if let Some(spill) = spill {
+                core::mem::swap(&mut **spill, hand);
+            }
             if made.is_some() {
                 *short = made;
             }
@@ -214,14 +218,17 @@ impl<T: Clone> Seat<T> {
     fn push(&mut self, seq: u64, new: &T, out: &mut Outgoing<'_, T>) {
         match &mut self.buffer {
             Buffer::Unbounded { spill, short } => {
-                let short = short.as_ref().filter(|_| spill.is_empty());
-                match short.filter(|short| !short.is_full()) {
+                let spilled = spill.as_ref().is_some_and(|spill| !spill.is_empty());
+                let ring_first = short.as_ref().filter(|short| !spilled && !short.is_full());
+                let spills = match ring_first {
                     Some(short) => {
-                        if let Err(refused) = ring(|| short.queue.push((seq, new.clone()))) {
-                            spill.push_back(refused.into_inner());
-                        }
+                        let refused = ring(|| short.queue.push((seq, new.clone()))).err();
+                        refused.map(PushError::into_inner)
                     }
-                    None => spill.push_back((seq, new.clone())),
+                    None => Some((seq, new.clone())),
+                };
+                if let Some(item) = spills {
+                    spill.get_or_insert_default().push_back(item);
                 }
             }
             Buffer::Bounded(full, Overflow::DropOldest) => {

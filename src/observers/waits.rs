@@ -13,8 +13,7 @@
 
 use super::{Origin, Outgoing};
 use crate::slab::{Key, Slab};
-use crate::sync::{INTERRUPTS, Inside, Panic, catch, enter};
-use crate::transition::Transition;
+use crate::sync::{Inside, Panic, catch, enter};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -22,8 +21,8 @@ use core::task::Waker;
 
 /// A predicate, and what it found once it matched.
 pub(crate) trait Predicate<T>: Send {
-    /// Whether it matches; what it makes of the value it keeps.
-    fn judge(&mut self, new: &T) -> bool;
+    /// Whether it matches; what it makes of the transition it keeps.
+    fn judge(&mut self, seq: u64, old: &T, new: &T) -> bool;
 
     /// Puts what it found into `into`, an `Option` of its own output.
     fn give(&mut self, into: &mut dyn Any);
@@ -33,7 +32,6 @@ pub(crate) trait Predicate<T>: Send {
 pub(crate) enum Test<T> {
     Equal(T),
     Differs(T),
-    Change,
     Judged(Box<dyn Predicate<T>>),
     /// Nobody looks at the state.
     Unwatched,
@@ -44,7 +42,6 @@ pub(crate) enum Test<T> {
 /// How a wait ended.
 pub(crate) enum Outcome<T> {
     Value(T),
-    Change(Transition<T>),
     /// What was found is in there.
     Judged(Box<dyn Predicate<T>>),
     /// Of those who count lookers.
@@ -55,16 +52,49 @@ pub(crate) enum Outcome<T> {
     Panicked(Panic, Option<Box<dyn Predicate<T>>>),
 }
 
+/// The method that made a wait.
+#[derive(Clone, Copy)]
+pub(crate) enum Method {
+    For,
+    ForNot,
+    ForSome,
+    ForChange,
+    ForNext,
+    Until,
+    UntilNext,
+    Map,
+    Unwatched,
+    Watched,
+}
+
+impl Method {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Method::For => "wait_for",
+            Method::ForNot => "wait_for_not",
+            Method::ForSome => "wait_for_some",
+            Method::ForChange => "wait_for_change",
+            Method::ForNext => "wait_for_next",
+            Method::Until => "wait_until",
+            Method::UntilNext => "wait_until_next",
+            Method::Map => "wait_map",
+            Method::Unwatched => "wait_unwatched",
+            Method::Watched => "wait_watched",
+        }
+    }
+}
+
 /// A wait's place.
 pub(crate) struct Desk<T> {
     phase: Phase<T>,
     waker: Option<Waker>,
+    origin: Origin,
+    /// The next one that the present commit decided.
+    next: u32,
+    method: Method,
     polled: bool,
     /// Of an `OwnedWait`, which outlives the `Watched`.
     owned: bool,
-    /// The wait's method.
-    what: &'static &'static str,
-    origin: Origin,
 }
 
 enum Phase<T> {
@@ -79,10 +109,13 @@ enum Which {
     Tests,
 }
 
-/// Tests of one kind, and beside each the wait it belongs to.
+/// An end of the list of those that were decided.
+const NONE: u32 = u32::MAX;
+
+/// Tests of one kind, and beside each the desk it belongs to, by its index.
 struct Dense<V> {
     tests: Vec<V>,
-    owners: Vec<Key>,
+    owners: Vec<u32>,
 }
 
 impl<V> Dense<V> {
@@ -93,7 +126,8 @@ impl<V> Dense<V> {
         }
     }
 
-    fn join(&mut self, test: V, owner: Key) -> u32 {
+    #[inline]
+    fn join(&mut self, test: V, owner: u32) -> u32 {
         self.tests.push(test);
         self.owners.push(owner);
         (self.owners.len() - 1) as u32
@@ -101,7 +135,7 @@ impl<V> Dense<V> {
 
     /// Takes a test out; says whose is at its place now.
     #[inline]
-    fn remove(&mut self, place: u32) -> (V, Option<Key>) {
+    fn remove(&mut self, place: u32) -> (V, Option<u32>) {
         let test = self.tests.swap_remove(place as usize);
         self.owners.swap_remove(place as usize);
         if self.owners.capacity() > 64.max(4 * self.owners.len()) {
@@ -139,8 +173,8 @@ pub(crate) struct Waits<T> {
     targets: Dense<T>,
     /// All other tests.
     tests: Dense<Test<T>>,
-    /// Those that the present commit decided.
-    decided: Vec<Key>,
+    /// The first of those that the present commit decided.
+    decided: u32,
     /// How many wait for a number of lookers.
     counting: usize,
     code: Code<T>,
@@ -168,7 +202,7 @@ impl<T> Waits<T> {
             desks: Slab::new(),
             targets: Dense::new(),
             tests: Dense::new(),
-            decided: Vec::new(),
+            decided: NONE,
             counting: 0,
             code: Code {
                 find: None,
@@ -227,30 +261,28 @@ impl<T> Waits<T> {
         &mut self,
         test: Result<Outcome<T>, Test<T>>,
         owned: bool,
-        what: &'static &'static str,
+        method: Method,
         origin: Origin,
     ) -> Key {
-        let key = self.desks.next_key();
+        let owner = self.desks.next_key().index();
         let phase = match test {
             Err(Test::Equal(target)) => {
-                Phase::Waiting(Which::Targets, self.targets.join(target, key))
+                Phase::Waiting(Which::Targets, self.targets.join(target, owner))
             }
             Err(test) => {
                 self.counting += usize::from(test.counts());
-                Phase::Waiting(Which::Tests, self.tests.join(test, key))
+                Phase::Waiting(Which::Tests, self.tests.join(test, owner))
             }
             Ok(outcome) => Phase::Decided(outcome),
         };
-        if INTERRUPTS && self.decided.capacity() < self.desks.len() + 1 {
-            self.decided.reserve(self.desks.len() + 1);
-        }
         self.desks.join(Desk {
             phase,
             waker: None,
+            origin,
+            next: NONE,
+            method,
             polled: false,
             owned,
-            what,
-            origin,
         })
     }
 
@@ -264,13 +296,31 @@ impl<T> Waits<T> {
             }
             Which::Tests => self.tests.remove(place),
         };
-        if let Some(Desk { phase, .. }) = moved.and_then(|key| self.desks.get(key)) {
-            if let Phase::Waiting(_, at) = phase {
+        if let Some(desk) = moved.and_then(|index| self.desks.at(index)) {
+            if let Phase::Waiting(_, at) = &mut desk.phase {
                 *at = place;
             }
         }
         self.counting -= usize::from(test.counts());
         test
+    }
+
+    /// Frees a desk. Where others moved up, their tests are told.
+    #[inline]
+    fn free(&mut self, key: Key) -> Option<Desk<T>> {
+        let (desk, moved) = self.desks.leave_or_move(key)?;
+        if moved {
+            for (index, desk) in self.desks.iter_mut().enumerate() {
+                if let Phase::Waiting(which, place) = desk.phase {
+                    let owners = match which {
+                        Which::Targets => &mut self.targets.owners,
+                        Which::Tests => &mut self.tests.owners,
+                    };
+                    owners[place as usize] = index as u32;
+                }
+            }
+        }
+        Some(desk)
     }
 
     /// Shows one transition to every wait. Called inside the commit; runs `T`'s code and the predicates.
@@ -334,23 +384,21 @@ impl<T> Waits<T> {
         if let Some(target) = target {
             out.discard(target);
         }
-        if let Some(desk) = self.desks.get(owner) {
+        if let Some(desk) = self.desks.at(owner) {
             desk.phase = Phase::Decided(outcome(predicate));
-            self.decided.push(owner);
+            desk.next = self.decided;
+            self.decided = owner;
         }
     }
 
+    /// Found from the last to the first, woken from the first to the last.
     fn wake_decided(&mut self, out: &mut Outgoing<'_, T>) {
-        if self.decided.len() > 1 {
-            self.decided.sort_unstable_by_key(|key| key.number());
-        }
-        for key in self.decided.drain(..) {
-            if let Some(waker) = self.desks.get(key).and_then(|desk| desk.waker.take()) {
+        let mut at = core::mem::replace(&mut self.decided, NONE);
+        while let Some(desk) = self.desks.at(at) {
+            at = core::mem::replace(&mut desk.next, NONE);
+            if let Some(waker) = desk.waker.take() {
                 out.wake(waker);
             }
-        }
-        if self.decided.capacity() > 64.max(4 * self.desks.len()) {
-            self.decided = Vec::new();
         }
     }
 
@@ -428,7 +476,7 @@ impl<T> Waits<T> {
     /// A wait leaves, decided or not. What it held comes back.
     #[inline]
     pub(crate) fn leave(&mut self, key: Key) -> Option<LeftWait<T>> {
-        let Desk { phase, waker, .. } = self.desks.leave(key)?;
+        let Desk { phase, waker, .. } = self.free(key)?;
         Some(match phase {
             Phase::Waiting(which, place) => LeftWait::Waiting(self.withdraw(which, place), waker),
             Phase::Decided(outcome) => LeftWait::Decided(outcome, waker),
@@ -439,7 +487,7 @@ impl<T> Waits<T> {
     pub(crate) fn list(&self) -> impl Iterator<Item = (&'static str, Origin, bool, bool)> {
         self.desks.iter().map(|desk| {
             let decided = matches!(desk.phase, Phase::Decided(_));
-            (*desk.what, desk.origin, desk.polled, decided)
+            (desk.method.name(), desk.origin, desk.polled, decided)
         })
     }
 }
@@ -456,7 +504,7 @@ impl<T> Test<T> {
         match self {
             Test::Judged(predicate) => (Some(predicate), None),
             Test::Equal(target) | Test::Differs(target) => (None, Some(target)),
-            Test::Change | Test::Unwatched | Test::Watched => (None, None),
+            Test::Unwatched | Test::Watched => (None, None),
         }
     }
 
@@ -470,20 +518,11 @@ impl<T> Test<T> {
         match self {
             Test::Judged(predicate) => {
                 let _inside = enter(Inside::Predicate);
-                predicate.judge(new).then_some(Matched::Judged)
+                predicate.judge(seq, old, new).then_some(Matched::Judged)
             }
             Test::Equal(target) | Test::Differs(target) => {
                 let (eq, clone) = (code.eq?, code.clone?);
                 (eq(new, target) == equal).then(|| Matched::With(Outcome::Value(clone(new))))
-            }
-            Test::Change => {
-                let clone = code.clone?;
-                Some(Matched::With(Outcome::Change(Transition {
-                    old: clone(old),
-                    new: clone(new),
-                    seq,
-                    missed: 0,
-                })))
             }
             Test::Unwatched | Test::Watched => None,
         }
