@@ -25,6 +25,11 @@ const STACK: usize = if cfg!(debug_assertions) { 8 } else { 1 } * 512 * 1024;
 // PITFALLS: `[Option<T>; 8]` on the stack of a `set`: overflow at 64 KiB values.
 #[test]
 fn a_setter_of_values_of_64_kib_needs_no_more_than_half_a_megabyte_of_stack() {
+    // Whoever makes all those observers here has room.
+    on_stack(64 * 1024 * 1024, set_large_values);
+}
+
+fn set_large_values() {
     let state = leaked(large(0));
     // Full rings, a sleeper, waits of each kind, callbacks: all that a set has to do.
     let rings = [0; 12].map(|_| state.watch_bounded(1, Overflow::DropOldest));
