@@ -131,11 +131,7 @@ fn every_commit_drops_what_it_replaced_and_evicted_and_no_more_on_its_own_thread
             most <= WATCHERS,
             "{setters} setters: {most} drops in one call"
         );
-        assert_eq!(
-            most >= WATCHERS / 2,
-            true,
-            "{setters} setters: {most} drops"
-        );
+        assert!(most >= WATCHERS / 2, "{setters} setters: {most} drops");
         drop(watchers);
     }
 }

@@ -17,10 +17,10 @@ type Ask = fn(&mut Watcher<u64>, &Arc<Task>) -> Poll<()>;
 /// Everything a watcher answers again and again without ever having to wait.
 const ANSWERS: [(&str, bool, Ask); 9] = [
     ("transitions", true, |w, t| {
-        t.poll(&mut w.recv()).map(|change| drop(change.unwrap()))
+        t.poll(&mut w.recv()).map(|change| _ = change.unwrap())
     }),
     ("transitions of a stream", true, |w, t| {
-        t.poll(&mut w.next()).map(|change| drop(change.unwrap()))
+        t.poll(&mut w.next()).map(|change| _ = change.unwrap())
     }),
     ("matches in the buffer", true, |w, t| {
         t.poll(&mut w.wait_until_next(|_| true))

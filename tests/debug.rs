@@ -137,10 +137,10 @@ fn a_value_whose_debug_asks_the_state_itself_shows_it_as_locked() {
     }
 
     let state = leaked(Curious(None));
-    drop(state.replace(Curious(Some(state))));
+    state.replace(Curious(Some(state)));
     let shown = format!("{state:?} {:?}", state.view());
     assert_eq!(shown.matches("<locked>").count(), 2, "{shown}");
-    drop(state.replace(Curious(None)));
+    state.replace(Curious(None));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_debug_that_panics_leaves_the_state_usable() {
     let watcher = state.wait_map(|_| None::<()>);
     assert_eq!(common::panics(|| format!("{state:?}")), "debug");
     assert_eq!(common::panics(|| format!("{:?}", state.view())), "debug");
-    drop(state.replace(Broken));
+    state.replace(Broken);
     assert_eq!(state.version(), 1);
     drop(watcher);
     assert!(format!("{:?}", Overflow::DropOldest).contains("DropOldest"));

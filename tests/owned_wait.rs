@@ -230,7 +230,7 @@ fn it_is_taken_along_into_a_task_after_it_was_registered() {
         let tasks: Vec<_> = (1..=50)
             .map(|n| {
                 let wait = view.wait_for(n);
-                executor.spawn(async move { wait.await })
+                executor.spawn(wait)
             })
             .collect();
         // Before any of them has run.
