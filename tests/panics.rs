@@ -470,7 +470,7 @@ fn a_registration_whose_clone_panics_leaves_nothing_behind() {
     let acts: [(&str, Register); 4] = [
         ("watch", |s| drop(s.watch())),
         ("watch_bounded", |s| {
-            drop(s.watch_bounded(1, Overflow::DropOldest))
+            drop(s.watch_bounded(1, Overflow::DropOldest));
         }),
         ("a view's watch", |s| drop(s.view().watch())),
         ("reader", |s| drop(s.reader())),

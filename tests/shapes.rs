@@ -56,11 +56,11 @@ fn who_reads_or_receives_values_of_64_kib_needs_no_more_than_half_a_megabyte_of_
     let state = leaked(large(0));
     let mut watcher = state.watch();
     on_stack(STACK, move || {
-        _ = state.replace_with(|value| large(value.0[0] + 1))
+        _ = state.replace_with(|value| large(value.0[0] + 1));
     });
     on_stack(STACK, move || assert_eq!(state.get().0[7], 1));
     on_stack(STACK, move || {
-        assert_eq!(watcher.try_recv().unwrap().new.0[0], 1)
+        assert_eq!(watcher.try_recv().unwrap().new.0[0], 1);
     });
 }
 

@@ -268,7 +268,7 @@ fn wait_watched_resolves_once_somebody_looks_now_or_at_any_moment_since() {
         ("a view", |s| drop(s.view())),
         ("a watcher", |s| drop(s.watch())),
         ("a bounded watcher", |s| {
-            drop(s.watch_bounded(1, Overflow::DropOldest))
+            drop(s.watch_bounded(1, Overflow::DropOldest));
         }),
         ("a resumed watcher", |s| drop(s.watch_since(0))),
     ];
