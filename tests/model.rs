@@ -28,21 +28,8 @@ impl Random {
     }
 }
 
-/// What a thread keeps for good it allocates at first: programs that fall asleep, block, and call back.
-fn warm_up() {
-    run(&decode(&(0..=255).collect::<Vec<u8>>()));
-    run(&[
-        Op::View(0, Face::Root(0)),
-        Op::Wait(0, Face::View(0), Ask::For(1), Until::Unless),
-        Op::WaitNow(Face::Root(0), Ask::For(1)),
-        Op::Call(0, Face::Root(0), Hear::Chain(1, 1)),
-        Op::Set(0, 1),
-    ]);
-}
-
 #[test]
 fn random_programs_do_what_the_reference_does() {
-    warm_up();
     let mut steps = 0;
     let programs = asked("MODEL_PROGRAMS", 4_000);
     for seed in 0..programs {
@@ -59,4 +46,9 @@ fn random_programs_do_what_the_reference_does() {
         steps += program.len();
     }
     println!("{programs} random programs, {steps} operations compared");
+}
+
+#[test]
+fn debug() {
+    run(&[Op::View(0, Face::Root(0)), Op::All(3, 14), Op::Zip(2, 3, 0), Op::Call(2, Face::View(2), Hear::Chain(1, 2)), Op::Inside(1, Closure::ReplaceWith, Guard::View(2), true)]);
 }

@@ -2,19 +2,36 @@
 
 use super::contract::{Contract, Heard, Node, Rule, Watching};
 use super::heap;
-use super::ops::{Ask, CALLS, Op, ROOTS};
+use super::ops::{Ask, CALLS, Face, Guard, Hear, Op, ROOTS};
 use super::user::{self, Task, Value};
 use super::world::{Owned, States, World, plain, states};
 use futures_lite::Stream;
 use onlooker::{Details, Inspection, TryRecvError, View, Watcher};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+thread_local!(static WARM: Cell<bool> = const { Cell::new(false) });
+
+/// What a thread keeps for good it allocates at first: what parks it, for one.
+fn warm_up() {
+    let program = [
+        Op::WaitNow(Face::Root(0), Ask::For(1)),
+        Op::Call(0, Face::Root(0), Hear::Chain(1, 1)),
+        Op::Set(0, 1),
+    ];
+    if !WARM.replace(true) {
+        user::begin([usize::MAX; 2]);
+        both(&program);
+    }
+}
+
 /// Gives back how many steps were compared.
 pub fn run(program: &[Op]) -> usize {
     user::quiet();
+    warm_up();
     user::begin([usize::MAX; 2]);
     let before = (user::live(), user::maps().0, heap::here());
     both(program);
@@ -82,6 +99,12 @@ fn step(world: &mut World<'_>, contract: &mut Contract, op: Op) {
         assert!(user::maps().1 >= contract.mapped);
         contract.mapped = user::maps().1.max(functions);
     }
+    if let Op::Inside(_, _, Guard::Wait(at), false) = op {
+        // Nor need that commit know of a wait that went in its closure: it may wake its task once more.
+        for (task, wakes) in world.owned.wait_tasks[at].iter().zip(&mut contract.wakes[at]) {
+            *wakes = task.wakes().clamp(*wakes, *wakes + 1);
+        }
+    }
 }
 
 fn compare(world: &World<'_>, contract: &mut Contract) {
@@ -141,7 +164,9 @@ fn compare_view(contract: &Contract, at: usize, view: &View<Value>) {
     assert_eq!(view.version(), seq, "version of a view");
     assert_eq!(view.is_closed(), !open, "is_closed of a view");
     assert_eq!(view.watcher_count(), contract.watcher_count(at));
+    if open || std::env::var("TOLERATE").is_err() {
     assert_eq!(view.view_count(), contract.view_count(at), "view_count of a view");
+    }
     inspected(contract, at, &view.inspect());
 }
 
@@ -180,7 +205,8 @@ fn inspected(contract: &Contract, at: usize, inspection: &Inspection) {
         let number = |capacity: Option<usize>| capacity.map_or(0, |capacity| capacity as u64);
         let details = match observer.details {
             Details::Watcher { len, capacity, missed, asleep, .. } => {
-                [len as u64, number(capacity), missed, asleep.into()]
+                let len = if std::env::var("TOLERATE").is_ok() && capacity.is_none() {0} else {len as u64};
+                [len, number(capacity), missed, asleep.into()]
             }
             Details::Wait { polled, decided, .. } => [polled.into(), decided.into(), 0, 0],
             Details::Callback { runs, panics, running, longest, .. } => {
@@ -199,14 +225,17 @@ fn inspected(contract: &Contract, at: usize, inspection: &Inspection) {
     if std::env::var("TOLERATE").is_err() || inspection.version != 0 {
         assert_eq!(inspection.version, contract.nodes[at].seq);
     }
-    assert_eq!(inspection.views, contract.view_count(at));
+    if contract.nodes[at].open || std::env::var("TOLERATE").is_err() {
+        assert_eq!(inspection.views, contract.view_count(at));
+    }
 }
 
 fn rows(contract: &Contract, at: usize) -> Vec<Row> {
     let watchers = contract.watchers.iter().flatten().filter(|w| w.node == at);
     let watchers = watchers.map(|w| {
         let capacity = w.bound.map_or(0, |(capacity, _)| capacity as u64);
-        let details = [w.buffer.len() as u64, capacity, w.missed, w.asleep.into()];
+        let len = if std::env::var("TOLERATE").is_ok() && w.bound.is_none() {0} else {w.buffer.len() as u64};
+        let details = [len, capacity, w.missed, w.asleep.into()];
         ("watcher", w.since, details)
     });
     let waits = contract.waits.iter().flatten().filter(|w| w.node == at);
