@@ -2,8 +2,9 @@
 
 use super::contract::{Answer, Found};
 use super::ops::{Ask, Late, Number, Until};
-use super::user::{self, Glue, Task, Value};
+use super::user::{self, Glue, Point, Task, Value};
 use super::world::plain;
+use futures_core::FusedFuture;
 use onlooker::{Closed, OwnedWait, Transition, View, Wait, WaitError, Watched, Watcher};
 use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -57,8 +58,8 @@ impl Future for Gate {
 /// A wait of any kind, whatever it gives.
 pub trait Pending {
     fn poll(&mut self, task: &Arc<Task>) -> Poll<Found>;
-    /// Whether it has given what it had.
-    fn is_over(&self) -> bool;
+    /// Whether it may be polled, also after a panic.
+    fn goes_on(&self) -> bool;
 }
 
 /// A wait, whose it is, and its deadline.
@@ -72,18 +73,16 @@ pub struct Asked<'a> {
 struct Polled<F, R> {
     future: F,
     found: R,
-    over: bool,
+    goes_on: fn(&F) -> bool,
 }
 
 impl<F: Future + Unpin, R: Fn(F::Output) -> Found> Pending for Polled<F, R> {
     fn poll(&mut self, task: &Arc<Task>) -> Poll<Found> {
-        let polled = poll(task, &mut self.future).map(&self.found);
-        self.over = polled.is_ready();
-        polled
+        poll(task, &mut self.future).map(&self.found)
     }
 
-    fn is_over(&self) -> bool {
-        self.over
+    fn goes_on(&self) -> bool {
+        (self.goes_on)(&self.future)
     }
 }
 
@@ -148,7 +147,19 @@ fn boxed<'a, F: Future + Unpin + 'a>(
     Box::new(Polled {
         future,
         found,
-        over: false,
+        // One with a deadline does not say.
+        goes_on: |_| false,
+    })
+}
+
+fn fused<'a, F: FusedFuture + Unpin + 'a>(
+    future: F,
+    found: impl Fn(F::Output) -> Found + 'a,
+) -> Box<dyn Pending + 'a> {
+    Box::new(Polled {
+        future,
+        found,
+        goes_on: |future| !future.is_terminated(),
     })
 }
 
@@ -157,7 +168,7 @@ fn least(n: Number) -> impl FnMut(&Value) -> bool + Send + 'static {
     let glue = Glue;
     move |value| {
         let _glue = &glue;
-        user::call();
+        user::call(Point::Predicate);
         value.number() >= n
     }
 }
@@ -196,7 +207,7 @@ pub fn borrowed(of: usize, state: &Watched<Value>, ask: Ask, until: Until) -> As
         gate: Gate,
     ) -> Box<dyn Pending + 'a> {
         match until {
-            Until::Forever => boxed(wait, move |output| output.found(of)),
+            Until::Forever => fused(wait, move |output| output.found(of)),
             Until::Unless => boxed(wait.unless(gate), move |ended| give_up(ended, of)),
             Until::Timeout => {
                 let timer = move |_| gate.clone();
@@ -232,7 +243,7 @@ pub fn owned(of: usize, view: &View<Value>, ask: Ask, until: Until) -> Option<As
         gate: Gate,
     ) -> Box<dyn Pending> {
         match until {
-            Until::Forever => boxed(wait, move |output| output.found(of)),
+            Until::Forever => fused(wait, move |output| output.found(of)),
             Until::Unless => boxed(wait.unless(gate), move |ended| give_up(ended, of)),
             Until::Timeout => {
                 let timer = move |_| gate.clone();

@@ -13,7 +13,7 @@ thread_local! {
     /// Calls of the user's code so far, and the ones that panic.
     static CALLS: Cell<usize> = const { Cell::new(0) };
     static PANICS_AT: Cell<[usize; 2]> = const { Cell::new([usize::MAX; 2]) };
-    static PANICKED: Cell<usize> = const { Cell::new(0) };
+    static PANICKED: RefCell<Vec<Point>> = const { RefCell::new(Vec::new()) };
     static HUSHED: Cell<usize> = const { Cell::new(0) };
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static SERIAL: Cell<u32> = const { Cell::new(0) };
@@ -27,21 +27,34 @@ pub struct Payload;
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        call();
+        call(Point::Drop);
     }
 }
 
 /// What a closure panics with when the program says so.
 pub struct OnPurpose;
 
+/// A piece of the user's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    Eq,
+    Clone,
+    Drop,
+    Waker,
+    Closure,
+    Predicate,
+    Map,
+    Callback,
+}
+
 /// Every piece of the user's code begins with this.
-pub fn call() {
+pub fn call(point: Point) {
     if HUSHED.get() > 0 {
         return;
     }
     CALLS.set(CALLS.get() + 1);
     if PANICS_AT.get().contains(&CALLS.get()) {
-        PANICKED.set(PANICKED.get() + 1);
+        hushed(|| PANICKED.with_borrow_mut(|panicked| panicked.push(point)));
         panic_any(Payload);
     }
 }
@@ -64,7 +77,7 @@ pub fn quiet() {
 pub fn begin(panics_at: [usize; 2]) {
     CALLS.set(0);
     PANICS_AT.set(panics_at);
-    PANICKED.set(0);
+    PANICKED.take();
     MAPS.set((MAPS.get().0, 0));
     SEEN.take();
     FAULT.take();
@@ -74,9 +87,14 @@ pub fn calls() -> usize {
     CALLS.get()
 }
 
-/// How many calls panicked.
-pub fn panicked() -> usize {
-    PANICKED.get()
+/// The calls that panicked.
+pub fn panicked() -> Vec<Point> {
+    PANICKED.with_borrow(Vec::clone)
+}
+
+/// From here on none panics.
+pub fn calm_down() {
+    PANICS_AT.set([usize::MAX; 2]);
 }
 
 /// What the tests do themselves is none of the user's code: it neither counts nor panics.
@@ -145,14 +163,14 @@ impl Value {
 
 impl Clone for Value {
     fn clone(&self) -> Self {
-        call();
+        call(Point::Clone);
         Self::with(self.of, self.number(), self.serial)
     }
 }
 
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
-        call();
+        call(Point::Eq);
         self.number == other.number
     }
 }
@@ -160,7 +178,7 @@ impl PartialEq for Value {
 impl Drop for Value {
     fn drop(&mut self) {
         LIVE.set(LIVE.get() - 1);
-        call();
+        call(Point::Drop);
     }
 }
 
@@ -188,6 +206,16 @@ pub fn saw(of: usize, seq: u64, value: &Value) {
     });
 }
 
+/// What is known of the values of a state after a version: in order, and without a gap.
+pub fn known_since(of: usize, version: u64) -> Vec<u32> {
+    SEEN.with_borrow(|seen| {
+        let after = seen.range((of, version + 1)..(of + 1, 0));
+        let next = (version + 1..).zip(after);
+        let next = next.take_while(|(seq, ((_, known), _))| seq == known);
+        next.map(|(_, (_, serial))| *serial).collect()
+    })
+}
+
 /// The version at which somebody was shown this value.
 pub fn version_of(of: usize, value: &Value) -> Option<u64> {
     SEEN.with_borrow(|seen| {
@@ -208,14 +236,14 @@ impl MapAlive {
 
     pub fn called(&self) {
         MAPS.set((MAPS.get().0, MAPS.get().1 + 1));
-        call();
+        call(Point::Map);
     }
 }
 
 impl Drop for MapAlive {
     fn drop(&mut self) {
         MAPS.set((MAPS.get().0 - 1, MAPS.get().1));
-        call();
+        call(Point::Drop);
     }
 }
 
@@ -224,7 +252,7 @@ pub struct Glue;
 
 impl Drop for Glue {
     fn drop(&mut self) {
-        call();
+        call(Point::Drop);
     }
 }
 
@@ -261,7 +289,7 @@ impl Task {
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
 fn clone(task: *const ()) -> RawWaker {
-    call();
+    call(Point::Waker);
     // SAFETY: it came from `Arc::into_raw`, and the waker that is cloned holds one count.
     unsafe { Arc::increment_strong_count(task.cast::<Task>()) };
     RawWaker::new(task, &VTABLE)
@@ -272,18 +300,18 @@ fn wake(task: *const ()) {
     let task = unsafe { Arc::from_raw(task.cast::<Task>()) };
     task.0.fetch_add(1, Ordering::Relaxed);
     drop(task);
-    call();
+    call(Point::Waker);
 }
 
 fn wake_by_ref(task: *const ()) {
     // SAFETY: it came from `Arc::into_raw`, and the waker outlives this call.
     let task = ManuallyDrop::new(unsafe { Arc::from_raw(task.cast::<Task>()) });
     task.0.fetch_add(1, Ordering::Relaxed);
-    call();
+    call(Point::Waker);
 }
 
 fn drop_waker(task: *const ()) {
     // SAFETY: it came from `Arc::into_raw`, and this waker's count is given up here.
     drop(unsafe { Arc::from_raw(task.cast::<Task>()) });
-    call();
+    call(Point::Waker);
 }

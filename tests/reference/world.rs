@@ -6,13 +6,13 @@ use super::ops::{
     WATCHERS,
 };
 use super::pending::{self, Asked, Way, owned, poll, seek};
-use super::user::{self, Glue, MapAlive, OnPurpose, Task, Value};
+use super::user::{self, Glue, MapAlive, OnPurpose, Point, Task, Value};
 use futures_lite::Stream;
 use onlooker::{
     Callback, Overflow, SetPaced, Transition, TryRecvError, View, WaitError, Watched, Watcher,
 };
 use std::future::ready;
-use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -125,7 +125,7 @@ impl<'a> World<'a> {
             Op::ReplaceWith(root, n) => {
                 let state = self.root(root)?;
                 let previous = state.replace_with(|_| {
-                    user::call();
+                    user::call(Point::Closure);
                     Value::new(root, n)
                 });
                 Answer::Number(number(previous))
@@ -133,25 +133,25 @@ impl<'a> World<'a> {
             Op::SetIf(root, n, if_it_is) => {
                 let state = self.root(root)?;
                 let set = state.set_if(Value::new(root, n), |value| {
-                    user::call();
+                    user::call(Point::Closure);
                     value.number() == if_it_is
                 });
                 Answer::Given(set.map(|()| 0).map_err(number))
             }
             Op::Update(root, n) => {
                 let previous = self.root(root)?.update(|value| {
-                    user::call();
+                    user::call(Point::Closure);
                     Value::new(root, (value.number() + n) & 3)
                 });
                 Answer::Number(number(previous))
             }
             Op::TryUpdate(root, n) => given(self.root(root)?.try_update(|_| {
-                user::call();
+                user::call(Point::Closure);
                 n.map(|n| Value::new(root, n))
             })),
             Op::Modify(root, n) => Flag(self.root(root)?.modify(|value| {
                 value.change(n);
-                user::call();
+                user::call(Point::Closure);
             })),
             Op::TrySetPaced(root, n) => {
                 let set = self.root(root)?.try_set_paced(Value::new(root, n));
@@ -431,7 +431,7 @@ impl<'a> World<'a> {
                 }
                 let line = (id, (0, value.number(), value.number(), 0));
                 log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-                user::call();
+                user::call(Point::Callback);
             };
             match way {
                 Way::Root(_, state) => state.on_value(Value::new(of, n), heard),
@@ -442,12 +442,12 @@ impl<'a> World<'a> {
                 let _glue = &glue;
                 let line = (id, shown(of, change.seq - 1, change));
                 log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-                user::call();
+                user::call(Point::Callback);
                 if let Some((n, root, state)) = &chained {
                     if change.new.number() == *n {
-                        state
-                            .upgrade()
-                            .map(|state| state.set(Value::new(*root, (n + 1) & 3)));
+                        if let Some(state) = state.upgrade() {
+                            chain(*root, &state, (n + 1) & 3);
+                        }
                     }
                 }
             };
@@ -497,6 +497,15 @@ impl<'a> World<'a> {
     }
 }
 
+/// Sets a state inside a callback. What came of it is known at once: nobody sets in between.
+fn chain(root: Root, state: &Watched<Value>, n: Number) {
+    let set = catch_unwind(AssertUnwindSafe(|| state.set(Value::new(root, n))));
+    user::hushed(|| state.read(|value| user::saw(root, state.version(), value)));
+    if let Err(panic) = set {
+        resume_unwind(panic);
+    }
+}
+
 /// Drops what is held inside a closure of the state.
 fn inside(
     root: Root,
@@ -507,7 +516,7 @@ fn inside(
 ) -> Answer {
     let mut held = Some(held);
     let mut run = |value: &Value| {
-        user::call();
+        user::call(Point::Closure);
         drop(held.take());
         if panics {
             panic_any(OnPurpose);
@@ -533,9 +542,11 @@ fn inside(
             value.change(next);
         })),
     };
-    match catch_unwind(AssertUnwindSafe(act)) {
+    let acted = catch_unwind(AssertUnwindSafe(act));
+    drop(held);
+    match acted {
         Ok(answer) => answer,
         Err(payload) if payload.is::<OnPurpose>() => Answer::Panicked,
-        Err(payload) => std::panic::resume_unwind(payload),
+        Err(payload) => resume_unwind(payload),
     }
 }
