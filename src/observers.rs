@@ -10,12 +10,12 @@ mod seat;
 mod ties;
 mod waits;
 
-pub(crate) use calls::{Call, CallSeat, Calls, Hand, Heard, Report, Turn};
+pub(crate) use calls::{Call, CallSeat, Calls, Hand, Heard, Turn};
 pub(crate) use history::History;
 pub(crate) use line::{Line, Place as LinePlace};
 pub use seat::Overflow;
 pub(crate) use seat::{Buffer, Item, Ring, SHORT, Seat, feed};
-pub(crate) use ties::{Edge, Joint, Ties};
+pub(crate) use ties::{Follow, Tie, Ties};
 pub(crate) use waits::{Asked, LeftWait, Method, Outcome, Predicate, Test, Waits};
 
 use crate::settle::{AnyState, Debts, FEW, Flow, Owed, Settlement, Source, let_go, tell_the_end};
@@ -168,7 +168,7 @@ impl<T> Observers<T> {
 
     #[inline]
     pub(crate) fn has_followers(&self) -> bool {
-        self.ties.as_ref().is_some_and(|ties| ties.has_edges())
+        self.ties.as_ref().is_some_and(|ties| ties.has_followers())
     }
 
     /// Shows a commit to those derived from this state.
@@ -177,7 +177,7 @@ impl<T> Observers<T> {
         if let Some(ties) = &mut self.ties {
             ties.follow(new, flow, &mut done);
         }
-        left.things.extend(done.into_iter().map(Thing::Edge));
+        left.things.extend(done.into_iter().map(Thing::Tie));
     }
 
     // Joining
@@ -188,7 +188,7 @@ impl<T> Observers<T> {
     {
         self.feed = Some(feed::<T>);
         let key = self.seats.join(seat);
-        self.reserve_values();
+        self.fit_values();
         self.lookers_changed(left);
         key
     }
@@ -199,9 +199,9 @@ impl<T> Observers<T> {
     }
 
     /// A derived state counts as a view.
-    pub(crate) fn join_tie(&mut self, edge: Box<dyn Edge<T>>, left: &mut Left<T>) -> Key {
+    pub(crate) fn join_tie(&mut self, tie: Tie<T>, left: &mut Left<T>) -> Key {
         let ties = self.ties.get_or_insert_with(|| Box::new(Ties::new()));
-        let key = ties.join(edge);
+        let key = ties.add(tie);
         self.join_view(left);
         key
     }
@@ -218,20 +218,33 @@ impl<T> Observers<T> {
     }
 
     /// Room for everybody's wake at once: a commit allocates nothing for them, and one that comes where nothing can be
-    /// allocated finds it.
+    /// allocated finds it. Room that is no longer needed is given back.
     #[inline]
-    pub(crate) fn reserve_wakes(&mut self) {
-        let most = self.seats.len() + self.waits.as_ref().map_or(0, |waits| waits.len());
-        self.dues.wakers.reserve(if most > FEW { most } else { 0 });
+    pub(crate) fn fit_wakers(&mut self) {
+        let most = self.most();
+        self.dues.wakers.fit(if most > FEW { most } else { 0 });
     }
 
     /// The same for a value from everybody, what a ring gives up or a wait was compared with.
     #[inline]
-    pub(crate) fn reserve_values(&mut self) {
+    pub(crate) fn fit_values(&mut self) {
         if core::mem::needs_drop::<T>() {
-            let most = self.seats.len() + self.waits.as_ref().map_or(0, |waits| waits.len());
-            self.dues.values.reserve(most);
+            self.dues.values.fit(self.most());
         }
+    }
+
+    #[inline]
+    fn most(&self) -> usize {
+        self.seats.len() + self.waits.as_ref().map_or(0, |waits| waits.len())
+    }
+
+    /// A wait gives up its desk.
+    #[inline]
+    pub(crate) fn leave_wait(&mut self, key: Key) -> Option<LeftWait<T>> {
+        let left = self.waits.as_mut()?.leave(key);
+        self.fit_wakers();
+        self.fit_values();
+        left
     }
 
     // Counting
@@ -281,6 +294,8 @@ impl<T> Observers<T> {
                 let next = seat.is_bounded().then(|| self.line.call_first());
                 left.push(Thing::Seat(seat));
                 left.wake(next.flatten());
+                self.fit_wakers();
+                self.fit_values();
                 self.looker_left(left);
             }
             Place::Sleeper(key) => {
@@ -288,8 +303,7 @@ impl<T> Observers<T> {
                 left.extend(sleeper.map(Thing::Sleeper));
             }
             Place::Wait(key) => {
-                let wait = self.waits.as_mut().and_then(|waits| waits.leave(key));
-                left.extend(wait.map(Thing::Wait));
+                left.extend(self.leave_wait(key).map(Thing::Wait));
             }
             Place::View => {
                 self.views -= 1;
@@ -297,7 +311,7 @@ impl<T> Observers<T> {
             }
             Place::Callback(key) => {
                 let call = self.calls.as_mut().and_then(|calls| calls.leave(key));
-                left.extend(call.map(Thing::Call));
+                left.extend(call.map(Thing::Callback));
                 self.let_sources_go(left);
             }
             Place::Paced(key) => {
@@ -306,8 +320,8 @@ impl<T> Observers<T> {
                 left.wake(next);
             }
             Place::Tie(key) => {
-                let edge = self.ties.as_mut().and_then(|ties| ties.leave(key));
-                left.extend(edge.map(Thing::Edge));
+                let tie = self.ties.as_mut().and_then(|ties| ties.leave(key));
+                left.extend(tie.map(Thing::Tie));
                 self.views -= 1;
                 self.looker_left(left);
             }
@@ -350,18 +364,16 @@ impl<T> Observers<T> {
         }
         self.hand_out(debts.own, left);
         if let Some(calls) = &mut self.calls {
-            for call in calls.end() {
-                left.push(Thing::Call(call));
-            }
+            calls.end(left);
         }
         for place in self.line.take_all() {
             left.extend(place.waker.map(Thing::Sleeper));
         }
-        let edges = self.ties.as_mut().map_or(Vec::new(), |ties| ties.end());
-        if !edges.is_empty() {
+        let ended = self.ties.as_mut().map_or(Vec::new(), |ties| ties.end());
+        if !ended.is_empty() {
             let followers = &mut left.ties.get_or_insert_default().followers;
-            followers.extend(edges.iter().map(|edge| edge.follower()));
-            left.things.extend(edges.into_iter().map(Thing::Edge));
+            followers.extend(ended.iter().map(|tie| tie.follower.clone()));
+            left.things.extend(ended.into_iter().map(Thing::Tie));
         }
     }
 }
@@ -371,8 +383,12 @@ impl<T> Observers<T> {
 pub(crate) enum Thing<T> {
     Seat(Seat<T>),
     Wait(LeftWait<T>),
-    Call(CallSeat<T>),
-    Edge(Box<dyn Edge<T>>),
+    Callback(CallSeat<T>),
+    /// The closure alone: its guard was dropped while it ran.
+    Call(Call<T>),
+    /// What callbacks have been given.
+    Heard(Heard<T>),
+    Tie(Tie<T>),
     History(Box<History<T>>),
     Value(T),
     /// Of somebody who sleeps no longer: only dropped.
@@ -425,7 +441,7 @@ impl<T> Left<T> {
         ties.map_or(Vec::new(), |ties| core::mem::take(&mut ties.followers))
     }
 
-    fn extend(&mut self, thing: Option<Thing<T>>) {
+    pub(crate) fn extend(&mut self, thing: Option<Thing<T>>) {
         self.things.extend(thing);
     }
 
@@ -433,9 +449,10 @@ impl<T> Left<T> {
         self.extend(waker.map(Thing::Waker));
     }
 
+    /// Each piece by itself; a panic goes on at the end.
     #[cold]
     #[inline(never)]
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         let mut pieces = Pieces::new();
         for thing in core::mem::take(&mut self.things) {
             pieces.run(|| match thing {
@@ -450,7 +467,6 @@ impl<T> Left<T> {
 }
 
 impl<T> Drop for Left<T> {
-    /// Each piece by itself; a panic goes on at the end.
     #[inline]
     fn drop(&mut self) {
         if !self.is_empty() {

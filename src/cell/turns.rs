@@ -3,11 +3,11 @@
 //! **A turn cannot be lost**: it is a value whose drop gives it up, and whatever of the user's runs meanwhile is
 //! caught. (Models `turn_*`.)
 
-use super::Shared;
-use crate::observers::{Hand, Left, Report, Turn};
+use super::{Shared, State};
+use crate::observers::{Hand, Left, Turn};
 use crate::park::block_on;
 use crate::settle::{Chain, Settles};
-use crate::sync::{MAY_WAIT, Pieces, catch, clock};
+use crate::sync::{MAY_WAIT, Pieces};
 use core::task::Waker;
 
 impl<T> Settles for Shared<T> {
@@ -27,15 +27,14 @@ impl<T> Settles for Shared<T> {
     }
 
     fn call_back(&self, ticket: u64, pieces: &mut Pieces) {
-        // Whoever waited was told that the turn is free, and tells the next one in line.
-        let mut told = false;
         loop {
             let mut mine = Mine {
                 shared: self,
                 ticket,
                 hand: Hand::new(),
+                left: Left::new(),
                 over: true,
-                told,
+                wanted: false,
             };
             match mine.ask() {
                 Turn::Yours => return mine.take(pieces),
@@ -44,16 +43,10 @@ impl<T> Settles for Shared<T> {
                     // It may have been given up before we listened.
                     if mine.ask_again() {
                         block_on(listener);
-                        told = true;
                     }
                 }
                 // Whoever has the turn calls this one back as well, or has done so.
-                Turn::Taken | Turn::Done => {
-                    if told {
-                        self.turns.notify(1);
-                    }
-                    return;
-                }
+                Turn::Taken | Turn::Done => return,
             }
         }
     }
@@ -64,23 +57,23 @@ struct Mine<'a, T> {
     shared: &'a Shared<T>,
     ticket: u64,
     hand: Hand<T>,
+    /// What callbacks and transitions left.
+    left: Left<T>,
     /// It is given up, or was never had.
     over: bool,
-    told: bool,
+    /// Others wait to be told that it was given up.
+    wanted: bool,
 }
 
 impl<T> Mine<'_, T> {
     /// Asks for the turn, and takes the first callback in hand with it.
     fn ask(&mut self) -> Turn {
         let asked = self.shared.lock.enter(|state| {
-            let Some(calls) = &mut state.observers.calls else {
-                return Turn::Done;
-            };
-            let turn = calls.ask(self.ticket);
+            let calls = state.observers.calls.as_mut();
+            let turn = calls.map_or(Turn::Done, |calls| calls.ask(self.ticket));
             self.over = turn != Turn::Yours;
             if !self.over {
-                self.over = !calls.step(self.ticket, &mut self.hand);
-                self.told |= self.over && calls.somebody_waits();
+                self.step(state);
             }
             turn
         });
@@ -96,53 +89,32 @@ impl<T> Mine<'_, T> {
         waits.unwrap_or(false)
     }
 
-    /// Calls back all up to the ticket, then gives the turn up.
-    fn take(mut self, pieces: &mut Pieces) {
-        loop {
-            self.call();
-            let hand = &mut self.hand;
-            let spent = &mut hand.spent;
-            pieces.run(|| spent.heard = None);
-            pieces.run(|| spent.call = None);
-            while let Some(seat) = spent.seats.pop() {
-                pieces.run(|| drop(seat));
-            }
-            if self.over {
-                break;
-            }
-            let mut left = Left::new();
-            self.shared.lock.enter(|state| {
-                if let Some(calls) = &mut state.observers.calls {
-                    self.over = !calls.step(self.ticket, &mut self.hand);
-                    self.told |= self.over && calls.somebody_waits();
-                }
-                // A callback that is finished may have been the last that looked.
-                if self.over {
-                    state.observers.let_sources_go(&mut left);
-                }
-            });
-            pieces.run(|| drop(left));
+    fn step(&mut self, state: &mut State<T>) {
+        if let Some(calls) = &mut state.observers.calls {
+            self.over = !calls.step(self.ticket, &mut self.hand, &mut self.left);
+            self.wanted = self.over && calls.somebody_waits();
         }
-        if self.told {
-            self.shared.turns.notify(1);
+        // A callback that is finished may have been the last that looked.
+        if self.over {
+            state.observers.let_sources_go(&mut self.left);
         }
     }
 
-    /// Runs the callback in hand. One that panics stays registered, and its panic ends here.
-    fn call(&mut self) {
-        let Some((call, heard)) = self.hand.ready() else {
-            return;
-        };
-        let began = clock();
-        let result = catch(|| call.call(heard));
-        let took = clock().zip(began).map(|(now, began)| now - began);
-        let panicked = result.is_err();
-        let finished = result.unwrap_or(false);
-        self.hand.report = Some(Report {
-            finished,
-            panicked,
-            took,
-        });
+    /// Calls back all up to the ticket, then gives the turn up.
+    fn take(mut self, pieces: &mut Pieces) {
+        let shared = self.shared;
+        loop {
+            self.hand.call();
+            let mut left = core::mem::replace(&mut self.left, Left::new());
+            pieces.run(|| left.clear());
+            if self.over {
+                break;
+            }
+            shared.lock.enter(|state| self.step(state));
+        }
+        if self.wanted {
+            shared.turns.notify(usize::MAX);
+        }
     }
 }
 
@@ -152,10 +124,10 @@ impl<T> Drop for Mine<'_, T> {
         if !self.over {
             self.shared.lock.enter(|state| {
                 if let Some(calls) = &mut state.observers.calls {
-                    calls.abandon(&mut self.hand);
+                    calls.abandon(&mut self.left);
                 }
             });
-            self.shared.turns.notify(1);
+            self.shared.turns.notify(usize::MAX);
         }
     }
 }

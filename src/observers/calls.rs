@@ -12,9 +12,9 @@
 //! and nothing is left behind. Only with interrupts nobody may wait: there the turn is given up with the line empty.
 //! (Models `turn_*`; Spin's `turns.pml`.)
 
-use super::Origin;
+use super::{Left, Origin, Thing};
 use crate::slab::{Key, Slab};
-use crate::sync::MAY_WAIT;
+use crate::sync::{MAY_WAIT, catch, clock};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -27,15 +27,12 @@ pub(crate) enum Heard<T> {
     Present(Key, T),
 }
 
-/// A callback, as the thread that has the turn sees it.
-pub(crate) trait Call<T>: Send {
-    /// Says whether that was its last call.
-    fn call(&mut self, heard: &Heard<T>) -> bool;
-}
+/// A callback. Says whether that was its last call.
+pub(crate) type Call<T> = Box<dyn FnMut(&Heard<T>) -> bool + Send>;
 
 /// A callback's place. Its closure is out while it runs.
 pub(crate) struct CallSeat<T> {
-    call: Option<Box<dyn Call<T>>>,
+    call: Option<Call<T>>,
     pub(crate) origin: Origin,
     pub(crate) runs: u64,
     pub(crate) panics: u64,
@@ -46,13 +43,6 @@ impl<T> CallSeat<T> {
     pub(crate) fn is_running(&self) -> bool {
         self.call.is_none()
     }
-}
-
-/// How a call went.
-pub(crate) struct Report {
-    pub(crate) finished: bool,
-    pub(crate) panicked: bool,
-    pub(crate) took: Option<Duration>,
 }
 
 pub(crate) struct Calls<T> {
@@ -76,31 +66,9 @@ pub(crate) struct Hand<T> {
     heard: Option<Heard<T>>,
     /// The seat whose closure is in hand, or was.
     at: Option<Key>,
-    pub(crate) call: Option<Box<dyn Call<T>>>,
-    pub(crate) report: Option<Report>,
-    /// To be dropped outside.
-    pub(crate) spent: Spent<T>,
-}
-
-/// What a step left, to be dropped where no lock is held.
-pub(crate) struct Spent<T> {
-    pub(crate) heard: Option<Heard<T>>,
-    pub(crate) call: Option<Box<dyn Call<T>>>,
-    pub(crate) seats: alloc::vec::Vec<CallSeat<T>>,
-}
-
-impl<T> Spent<T> {
-    const fn new() -> Self {
-        Self {
-            heard: None,
-            call: None,
-            seats: alloc::vec::Vec::new(),
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.heard.is_none() && self.call.is_none() && self.seats.is_empty()
-    }
+    call: Option<Call<T>>,
+    /// How the call went: whether it was the last one; `None` if it panicked. And how long it took.
+    went: (Option<bool>, Option<Duration>),
 }
 
 impl<T> Hand<T> {
@@ -109,14 +77,17 @@ impl<T> Hand<T> {
             heard: None,
             at: None,
             call: None,
-            report: None,
-            spent: Spent::new(),
+            went: (None, None),
         }
     }
 
-    /// The callback in hand, and what it is to be given.
-    pub(crate) fn ready(&mut self) -> Option<(&mut dyn Call<T>, &Heard<T>)> {
-        Some((self.call.as_deref_mut()?, self.heard.as_ref()?))
+    /// Runs the callback in hand. One that panics stays registered, and its panic ends here.
+    pub(crate) fn call(&mut self) {
+        if let (Some(call), Some(heard)) = (&mut self.call, &self.heard) {
+            let began = clock();
+            let last = catch(|| call(heard)).ok();
+            self.went = (last, clock().zip(began).map(|(now, began)| now - began));
+        }
     }
 }
 
@@ -153,7 +124,7 @@ impl<T> Calls<T> {
         self.seats.iter()
     }
 
-    pub(crate) fn join(&mut self, call: Box<dyn Call<T>>, origin: Origin) -> Key {
+    pub(crate) fn join(&mut self, call: Call<T>, origin: Origin) -> Key {
         self.seats.join(CallSeat {
             call: Some(call),
             origin,
@@ -212,8 +183,8 @@ impl<T> Calls<T> {
     }
 
     /// Takes back the callback that ran and gives out the next one. `false`: the turn is given up, `ticket` is done.
-    pub(crate) fn step(&mut self, ticket: u64, hand: &mut Hand<T>) -> bool {
-        self.take_back(hand);
+    pub(crate) fn step(&mut self, ticket: u64, hand: &mut Hand<T>, left: &mut Left<T>) -> bool {
+        self.take_back(hand, left);
         loop {
             if let Some(heard) = &hand.heard {
                 let next = match (heard, hand.at) {
@@ -239,7 +210,7 @@ impl<T> Calls<T> {
                     }
                     continue;
                 }
-                hand.spent.heard = hand.heard.take();
+                left.extend(hand.heard.take().map(Thing::Heard));
                 self.done += 1;
             }
             hand.at = None;
@@ -252,60 +223,64 @@ impl<T> Calls<T> {
             }
             self.begun += 1;
             // Between two transitions what is spent is dropped.
-            if !hand.spent.is_empty() {
+            if !left.is_empty() {
                 return true;
             }
         }
-        self.give_up(&mut hand.spent);
+        self.give_up(left);
         false
     }
 
-    fn take_back(&mut self, hand: &mut Hand<T>) {
-        let (Some(at), Some(call), Some(report)) = (hand.at, hand.call.take(), hand.report.take())
-        else {
+    fn take_back(&mut self, hand: &mut Hand<T>, left: &mut Left<T>) {
+        let (Some(at), Some(call)) = (hand.at, hand.call.take()) else {
             return;
         };
+        let (last, took) = hand.went;
         match self.seats.get(at) {
-            Some(_) if report.finished => {
-                hand.spent.seats.extend(self.seats.leave(at));
-                hand.spent.call = Some(call);
-            }
             Some(seat) => {
                 seat.call = Some(call);
                 seat.runs += 1;
-                seat.panics += u64::from(report.panicked);
-                seat.longest = seat.longest.max(report.took);
+                seat.panics += u64::from(last.is_none());
+                seat.longest = seat.longest.max(took);
+                if last == Some(true) {
+                    left.extend(self.seats.leave(at).map(Thing::Callback));
+                }
             }
             // Its guard was dropped meanwhile.
-            None => hand.spent.call = Some(call),
+            None => left.push(Thing::Call(call)),
         }
     }
 
     /// The turn is free again.
-    pub(crate) fn give_up(&mut self, spent: &mut Spent<T>) {
+    fn give_up(&mut self, left: &mut Left<T>) {
         self.taken = false;
         if self.line.is_empty() {
             if self.line.capacity() > 64 {
                 self.line = VecDeque::new();
             }
             if self.ended {
-                spent.seats.append(&mut self.seats.take_all());
+                self.take_all(left);
             }
         }
     }
 
     /// A panic that nothing could catch ended this turn: its transition counts as called back.
-    pub(crate) fn abandon(&mut self, hand: &mut Hand<T>) {
+    pub(crate) fn abandon(&mut self, left: &mut Left<T>) {
         self.done = self.begun;
-        self.give_up(&mut hand.spent);
+        self.give_up(left);
+    }
+
+    fn take_all(&mut self, left: &mut Left<T>) {
+        for seat in self.seats.take_all() {
+            left.push(Thing::Callback(seat));
+        }
     }
 
     /// The state is gone. The callbacks go with it, or with the last transition in line.
-    pub(crate) fn end(&mut self) -> alloc::vec::Vec<CallSeat<T>> {
+    pub(crate) fn end(&mut self, left: &mut Left<T>) {
         self.ended = true;
-        if self.taken || !self.line.is_empty() {
-            return alloc::vec::Vec::new();
+        if !self.taken && self.line.is_empty() {
+            self.take_all(left);
         }
-        self.seats.take_all()
     }
 }
