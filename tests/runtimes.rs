@@ -186,7 +186,7 @@ async fn sleep_for_ever(state: Arc<Watched<i32>>) {
 
 #[test]
 fn an_executor_that_is_dropped_takes_its_waits_along_and_leaves_the_state_usable() {
-    let nobody = format!("{:?}", Watched::new(0));
+    let nobody = Watched::new(0).inspect().to_string();
     let state = Arc::new(Watched::new(0));
     let mut stays = state.watch();
 
