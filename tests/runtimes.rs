@@ -1,7 +1,7 @@
 //! The same cases on every runtime, and all of them at once.
 #![cfg(all(feature = "smol", feature = "async-std", feature = "tokio"))]
 
-use onlooker::{AsyncStd, Overflow, Smol, TimedOut, Timer, Tokio, Watched};
+use onlooker::{AsyncStd, Overflow, Smol, TimedOut, Timer, Tokio, WaitError, Watched};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -66,6 +66,12 @@ async fn cases(spawn: fn(Job), timer: impl Timer<Sleep: Send> + Copy + Send + 's
     let state = Arc::new(Watched::new(0));
     let mut watcher = state.watch();
     let closing = state.wait_for(7).timeout(timer, LONG);
+    // Made before, moved into a task.
+    let taken_along = Arc::new(Watched::new(None));
+    let (owned, report) = (state.view().wait_for(8), taken_along.clone());
+    spawn(Box::pin(async move {
+        report.set(Some(owned.timeout(timer, LONG).await));
+    }));
     let setter = state.clone();
     spawn(Box::pin(async move {
         for n in 1..=10 {
@@ -73,7 +79,10 @@ async fn cases(spawn: fn(Job), timer: impl Timer<Sleep: Send> + Copy + Send + 's
         }
     }));
     assert_eq!(closing.await, Ok(7));
-    assert_eq!(watcher.wait_for(10).timeout(timer, LONG).await, Ok(Ok(10)));
+    assert_eq!(taken_along.wait_for_some().await, Ok(8));
+    let never = state.view().wait_for(99).timeout(timer, SHORT);
+    assert_eq!(never.await, Err(WaitError::TimedOut));
+    assert_eq!(watcher.wait_for(10).timeout(timer, LONG).await, Ok(10));
     assert_eq!(
         state.wait_for(99).timeout(timer, SHORT).await,
         Err(TimedOut)
@@ -99,8 +108,9 @@ async fn cases(spawn: fn(Job), timer: impl Timer<Sleep: Send> + Copy + Send + 's
     drop(for_ever);
     assert!(watcher.recv().timeout(timer, SHORT).await.is_err());
     assert_eq!(
-        state.wait_for(99).until(state.wait_for(10)).await,
-        Err(TimedOut)
+        state.wait_for(99).unless(state.wait_for(10)).await,
+        Err(10),
+        "what the other future gave"
     );
 }
 
