@@ -167,42 +167,22 @@ impl<T> Shared<T> {
         self.with(|state, _| f(state.value()))
     }
 
-    /// Runs a writer's decision. What it owes then is to be [paid](Self::pay).
-    #[inline]
-    #[track_caller]
-    fn decide<R>(
-        &self,
-        version: &Version,
-        owing: &mut Owing<T>,
-        decide: impl FnOnce(&mut Writing<'_, T>) -> R,
-    ) -> R {
-        let debts = &mut owing.debts;
-        self.section(&mut owing.left, |state, left| {
-            decide(&mut Writing {
-                state,
-                shared: self,
-                version,
-                debts,
-                left,
-            })
-        })
-    }
-
     /// Settles what a decision owes.
     #[inline]
-    pub(crate) fn pay(this: &Arc<Self>, owing: Owing<T>) {
+    pub(crate) fn pay(this: &Arc<Self>, mut owing: Owing<T>) {
         if !owing.debts.is_empty() || !owing.left.is_empty() {
-            Self::settle(this, owing);
+            Self::settle(this, &mut owing);
         }
+        // Nothing is left in there.
+        core::mem::forget(owing);
     }
 
-    #[cold]
     #[inline(never)]
-    fn settle(this: &Arc<Self>, owing: Owing<T>) {
-        let Owing { debts, left } = owing;
+    fn settle(this: &Arc<Self>, owing: &mut Owing<T>) {
+        let left = core::mem::replace(&mut owing.left, Left::new());
         settle(
             &**this,
-            debts,
+            &mut owing.debts,
             || drop(left),
             || {
                 let erase = this.lock.enter(|state| state.erase).flatten();
@@ -338,13 +318,7 @@ impl<T> Writing<'_, T> {
         self.version.publish(state.seq);
         self.shared.version.publish(state.seq);
         let observers = &mut state.observers;
-        observers.offer(
-            state.seq,
-            value,
-            present,
-            &mut debts.own,
-            &mut debts.trouble,
-        );
+        observers.offer(state.seq, value, present, debts);
         if observers.has_followers() {
             self.flow();
         }
@@ -360,12 +334,11 @@ impl<T> Writing<'_, T> {
     #[cold]
     fn flow(&mut self) {
         let cause = (core::ptr::from_ref(self.shared).addr(), self.state.seq);
-        let mut flow = Flow::new(cause, &mut self.debts.derived, &mut self.debts.trouble);
+        let mut flow = Flow::new(cause, self.debts.more());
         if let Some(value) = &self.state.value {
             self.state.observers.pass_on(value, &mut flow, self.left);
         }
         flow.run();
-        self.debts.left.append(&mut flow.left);
     }
 }
 
@@ -515,22 +488,33 @@ impl<T> Cell<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn act<R>(&self, decide: impl FnOnce(&mut Writing<'_, T>) -> R) -> R {
-        let (result, owing) = self.act_and_owe(decide);
-        Shared::pay(&self.shared(), owing);
+        let mut owing = Owing::new();
+        let shared = self.shared();
+        let result = self.decide(&shared, &mut owing, decide);
+        Shared::pay(&shared, owing);
         result
     }
 
-    /// The same; what it owes is left to the caller, to be [paid](Shared::pay).
+    /// Runs a decision that may commit. What it owes then is for the caller to [pay](Shared::pay).
     #[inline]
     #[track_caller]
-    pub(crate) fn act_and_owe<R>(
+    pub(crate) fn decide<R>(
         &self,
+        shared: &Shared<T>,
+        owing: &mut Owing<T>,
         decide: impl FnOnce(&mut Writing<'_, T>) -> R,
-    ) -> (R, Owing<T>) {
+    ) -> R {
         forbid_in_closure();
-        let mut owing = Owing::new();
-        let result = self.shared().decide(&self.version, &mut owing, decide);
-        (result, owing)
+        let Owing { debts, left } = owing;
+        shared.section(left, |state, left| {
+            decide(&mut Writing {
+                state,
+                shared,
+                version: &self.version,
+                debts,
+                left,
+            })
+        })
     }
 
     /// The version without the lock, where the target can.

@@ -18,7 +18,7 @@
 
 use crate::cell::{Shared, State};
 use crate::observers::{Edge, Joint, Left, Origin, Place, Ties};
-use crate::settle::{AnyState, Flow, Settlement, Source};
+use crate::settle::{AnyState, Debts, Flow, More, Settlement, Source};
 use crate::slab::Key;
 use crate::sync::{Arc, Inside, Lock, Panic, catch, enter, erase};
 use crate::view::View;
@@ -224,10 +224,11 @@ impl<T: Send + 'static> Shared<T> {
         core::mem::swap(present, &mut value);
         state.seq += 1;
         self.version.publish(state.seq);
-        let mut settlement = Settlement::new();
+        let mut debts = Debts::new();
         let observers = &mut state.observers;
-        observers.offer(state.seq, &value, present, &mut settlement, flow.trouble);
-        self.owe(this, state, settlement, value, flow);
+        observers.offer(state.seq, &value, present, &mut debts);
+        flow.debts.trouble.append(&mut debts.take_trouble());
+        self.owe(this, state, debts.own, value, flow);
     }
 
     /// What a derived state owes, a value to drop among it.
@@ -241,7 +242,7 @@ impl<T: Send + 'static> Shared<T> {
     ) {
         settlement.discard(&mut state.observers.dues.values, value);
         if !settlement.is_empty() {
-            flow.debts.push((this.clone(), settlement));
+            flow.debts.derived.push((this.clone(), settlement));
         }
     }
 }
@@ -300,7 +301,7 @@ impl<T: Send + 'static> AnyState for Shared<T> {
             if ties.open == 0 && state.open {
                 if let Some(joint) = ties.joint.take() {
                     joint.close();
-                    flow.left.push(Box::new(joint));
+                    flow.debts.left.push(Box::new(joint));
                 }
                 self.close(state, &mut left);
             }
@@ -327,13 +328,13 @@ impl Flow<'_> {
     /// To be dropped when the locks are free.
     fn leave<T: Send + 'static>(&mut self, left: Left<T>) {
         if !left.is_empty() {
-            self.left.push(Box::new(left));
+            self.debts.left.push(Box::new(left));
         }
     }
 
     /// A derived state ends by a panic.
     fn end(&mut self, state: &Arc<dyn AnyState>, panic: Panic) {
-        self.left.push(Box::new(panic));
+        self.debts.left.push(Box::new(panic));
         self.ended.push(state.clone());
     }
 }
@@ -465,9 +466,8 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
             (value, tie)
         });
         if tie.is_none() {
-            let (mut debts, mut trouble) = (Vec::new(), Vec::new());
-            let mut flow = Flow::new((0, 0), &mut debts, &mut trouble);
-            self.any.source_ended(&mut flow);
+            self.any
+                .source_ended(&mut Flow::new((0, 0), &mut More::default()));
         }
         self.view.host().hold(source, tie);
         value
@@ -567,19 +567,20 @@ impl<V, P: Send> Joint<V> for Parts<V, P> {
     }
 }
 
-/// The parts that go next for this commit: its own, all together, or, if one of its own has to wait for another commit's
-/// at the same source, that other commit's.
+/// What goes next for this commit: its own parts together, or, where another commit's stands before one of them in the
+/// order of the same source, that one's. **No part overtakes an older one of the same source.**
 fn take_next<P>(inbox: &mut VecDeque<Entry<P>>, cause: (usize, u64)) -> Option<Vec<(usize, P)>> {
-    let last = inbox.iter().rposition(|entry| entry.cause == cause)?;
     let own = inbox.iter().filter(|entry| entry.cause == cause);
     let own: Vec<usize> = own.map(|entry| entry.part).collect();
     let first = inbox.iter().find(|entry| own.contains(&entry.part))?.cause;
-    let mut taken = Vec::new();
+    let (mut taken, mut stays) = (Vec::new(), Vec::new());
     let mut at = 0;
-    for _ in 0..=last {
-        if inbox[at].cause == first && own.contains(&inbox[at].part) {
-            taken.extend(inbox.remove(at).map(|entry| (entry.part, entry.value)));
+    while let Some(entry) = inbox.get(at) {
+        let part = entry.part;
+        if entry.cause == first && own.contains(&part) && !stays.contains(&part) {
+            taken.extend(inbox.remove(at).map(|entry| (part, entry.value)));
         } else {
+            stays.push(part);
             at += 1;
         }
     }

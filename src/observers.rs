@@ -18,7 +18,7 @@ pub(crate) use seat::{Buffer, Item, Ring, SHORT, Seat, feed};
 pub(crate) use ties::{Edge, Joint, Ties};
 pub(crate) use waits::{Asked, LeftWait, Method, Outcome, Predicate, Test, Waits};
 
-use crate::settle::{AnyState, FEW, Flow, Owed, Settlement, Source, let_go, tell_the_end};
+use crate::settle::{AnyState, Debts, FEW, Flow, Owed, Settlement, Source, let_go, tell_the_end};
 use crate::slab::{Key, Slab};
 use crate::sync::{Arc, Panic, Pieces, catch, wake};
 use alloc::boxed::Box;
@@ -85,38 +85,29 @@ pub(crate) struct Dues<T> {
 
 /// Where a commit puts what it owes.
 pub(crate) struct Outgoing<'a, T> {
-    settlement: &'a mut Settlement,
-    trouble: &'a mut Vec<Panic>,
+    debts: &'a mut Debts,
     dues: &'a mut Dues<T>,
 }
 
 impl<'a, T> Outgoing<'a, T> {
     #[inline]
-    pub(crate) fn new(
-        settlement: &'a mut Settlement,
-        trouble: &'a mut Vec<Panic>,
-        dues: &'a mut Dues<T>,
-    ) -> Self {
-        Self {
-            settlement,
-            trouble,
-            dues,
-        }
+    pub(crate) fn new(debts: &'a mut Debts, dues: &'a mut Dues<T>) -> Self {
+        Self { debts, dues }
     }
 
     #[inline]
     pub(crate) fn wake(&mut self, waker: Waker) {
-        self.settlement.wake(&mut self.dues.wakers, waker);
+        self.debts.own.wake(&mut self.dues.wakers, waker);
     }
 
     #[inline]
     pub(crate) fn discard(&mut self, value: T) {
-        self.settlement.discard(&mut self.dues.values, value);
+        self.debts.own.discard(&mut self.dues.values, value);
     }
 
     #[cold]
     pub(crate) fn trouble(&mut self, panic: Panic) {
-        self.trouble.push(panic);
+        self.debts.trouble(panic);
     }
 }
 
@@ -153,15 +144,8 @@ impl<T> Observers<T> {
 
     /// Shows a commit to everybody: watchers, waits and derived states have it when this returns.
     #[inline]
-    pub(crate) fn offer(
-        &mut self,
-        seq: u64,
-        old: &T,
-        new: &T,
-        settlement: &mut Settlement,
-        trouble: &mut Vec<Panic>,
-    ) {
-        let mut out = Outgoing::new(settlement, trouble, &mut self.dues);
+    pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, debts: &mut Debts) {
+        let mut out = Outgoing::new(debts, &mut self.dues);
         if let Some(history) = &mut self.history {
             history.keep(old, &mut out);
         }
@@ -169,11 +153,13 @@ impl<T> Observers<T> {
             feed(&mut self.seats, seq, new, &mut out);
         }
         if let Some(waits) = &mut self.waits {
-            waits.offer(seq, old, new, &mut out);
+            if waits.len() > 0 {
+                waits.offer(seq, old, new, &mut out);
+            }
         }
         if let Some(calls) = &mut self.calls {
             match catch(|| calls.line_up(seq, old, new)) {
-                Ok(Some(ticket)) => settlement.call(ticket),
+                Ok(Some(ticket)) => debts.own.call(ticket),
                 Ok(None) => {}
                 Err(panic) => out.trouble(panic),
             }
@@ -265,10 +251,9 @@ impl<T> Observers<T> {
         let lookers = self.lookers();
         if let (Some(waits), true) = (&mut self.waits, lookers <= 1) {
             if waits.counts() {
-                let (mut owed, mut trouble) = (Settlement::new(), Vec::new());
-                let mut out = Outgoing::new(&mut owed, &mut trouble, &mut self.dues);
-                waits.count(lookers, &mut out);
-                self.hand_out(owed, left);
+                let mut debts = Debts::new();
+                waits.count(lookers, &mut Outgoing::new(&mut debts, &mut self.dues));
+                self.hand_out(debts.own, left);
             }
         }
     }
@@ -340,7 +325,10 @@ impl<T> Observers<T> {
         let calls = self.calls.as_ref().map_or(0, |calls| calls.len());
         let observers = self.lookers() + calls;
         if let (Some(ties), 0) = (&mut self.ties, observers) {
-            left.sources.append(&mut ties.sources);
+            if !ties.sources.is_empty() {
+                let sources = &mut left.ties.get_or_insert_default().sources;
+                sources.append(&mut ties.sources);
+            }
         }
     }
 
@@ -348,8 +336,8 @@ impl<T> Observers<T> {
 
     /// Nothing more will be committed: gives out wakers and what has no further use.
     pub(crate) fn end(&mut self, left: &mut Left<T>) {
-        let (mut owed, mut trouble) = (Settlement::new(), Vec::new());
-        let mut out = Outgoing::new(&mut owed, &mut trouble, &mut self.dues);
+        let mut debts = Debts::new();
+        let mut out = Outgoing::new(&mut debts, &mut self.dues);
         for seat in self.seats.iter_mut() {
             if let Some(waker) = seat.asleep.take() {
                 out.wake(waker);
@@ -360,7 +348,7 @@ impl<T> Observers<T> {
                 left.push(Thing::Wait(wait));
             }
         }
-        self.hand_out(owed, left);
+        self.hand_out(debts.own, left);
         if let Some(calls) = &mut self.calls {
             for call in calls.end() {
                 left.push(Thing::Call(call));
@@ -370,9 +358,11 @@ impl<T> Observers<T> {
             left.extend(place.waker.map(Thing::Sleeper));
         }
         let edges = self.ties.as_mut().map_or(Vec::new(), |ties| ties.end());
-        left.followers
-            .extend(edges.iter().map(|edge| edge.follower()));
-        left.things.extend(edges.into_iter().map(Thing::Edge));
+        if !edges.is_empty() {
+            let followers = &mut left.ties.get_or_insert_default().followers;
+            followers.extend(edges.iter().map(|edge| edge.follower()));
+            left.things.extend(edges.into_iter().map(Thing::Edge));
+        }
     }
 }
 
@@ -394,6 +384,12 @@ pub(crate) enum Thing<T> {
 /// What who left, or the end, gave out: woken and dropped where no lock is held.
 pub(crate) struct Left<T> {
     things: Vec<Thing<T>>,
+    ties: Option<Box<LeftTies>>,
+}
+
+/// What is to be told to others.
+#[derive(Default)]
+struct LeftTies {
     /// Of a derived state at which nobody looks any more.
     sources: Vec<Source>,
     /// Those that followed a state that has ended.
@@ -405,14 +401,13 @@ impl<T> Left<T> {
     pub(crate) const fn new() -> Self {
         Self {
             things: Vec::new(),
-            sources: Vec::new(),
-            followers: Vec::new(),
+            ties: None,
         }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.things.is_empty() && self.sources.is_empty() && self.followers.is_empty()
+        self.things.is_empty() && self.ties.is_none()
     }
 
     #[inline]
@@ -421,11 +416,13 @@ impl<T> Left<T> {
     }
 
     pub(crate) fn take_sources(&mut self) -> Vec<Source> {
-        core::mem::take(&mut self.sources)
+        let ties = self.ties.as_mut();
+        ties.map_or(Vec::new(), |ties| core::mem::take(&mut ties.sources))
     }
 
     pub(crate) fn take_followers(&mut self) -> Vec<Arc<dyn AnyState>> {
-        core::mem::take(&mut self.followers)
+        let ties = self.ties.as_mut();
+        ties.map_or(Vec::new(), |ties| core::mem::take(&mut ties.followers))
     }
 
     fn extend(&mut self, thing: Option<Thing<T>>) {

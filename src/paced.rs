@@ -1,6 +1,6 @@
 //! Setters that wait for room: a lossless bound.
 
-use crate::cell::{Cell, Shared, Slot, Writing};
+use crate::cell::{Cell, Owing, Shared, Slot, Writing};
 use crate::error::TimedOut;
 use crate::observers::{LinePlace, Origin, Place, Seat};
 use crate::slab::Key;
@@ -83,7 +83,9 @@ impl<T: PartialEq> SetPaced<'_, T> {
         let mut left_over = waker.cloned();
         let origin = self.origin;
         let slot = &mut self.value;
-        let (turn, owing) = self.cell.act_and_owe(|writing| {
+        let mut owing = Owing::new();
+        let shared = self.cell.shared();
+        let turn = self.cell.decide(&shared, &mut owing, |writing| {
             let Some(value) = slot else {
                 unreachable!("it was looked for above")
             };
@@ -121,7 +123,7 @@ impl<T: PartialEq> SetPaced<'_, T> {
             None
         });
         let Some(changed) = turn else {
-            Shared::pay(&self.cell.shared(), owing);
+            Shared::pay(&shared, owing);
             drop_outside(left_over);
             return Poll::Pending;
         };
@@ -129,7 +131,7 @@ impl<T: PartialEq> SetPaced<'_, T> {
         self.place = None;
         let replaced = Slot(self.value.take());
         let dropped = Slot(left_over);
-        Shared::pay(&self.cell.shared(), owing);
+        Shared::pay(&shared, owing);
         drop(dropped);
         drop(replaced);
         Poll::Ready(changed)

@@ -228,11 +228,11 @@ pub(crate) fn tell_the_end(followers: Vec<Arc<dyn AnyState>>, pieces: &mut Piece
     if followers.is_empty() {
         return;
     }
-    let (mut debts, mut trouble) = (Vec::new(), Vec::new());
-    let mut flow = Flow::new((0, 0), &mut debts, &mut trouble);
+    let mut more = More::default();
+    let mut flow = Flow::new((0, 0), &mut more);
     flow.ended = followers;
     flow.run();
-    for left in flow.left {
+    for left in more.left {
         pieces.run(|| drop(left));
     }
 }
@@ -250,26 +250,18 @@ pub(crate) struct Flow<'a> {
     pub(crate) joints: BTreeMap<(u32, usize), Arc<dyn AnyState>>,
     /// Those of whose sources one has ended.
     pub(crate) ended: Vec<Arc<dyn AnyState>>,
-    /// To be dropped outside.
-    pub(crate) left: Vec<Box<dyn Send>>,
-    pub(crate) debts: &'a mut Vec<(Arc<dyn AnyState>, Settlement)>,
-    pub(crate) trouble: &'a mut Vec<Panic>,
+    /// What is to be settled, and dropped, outside.
+    pub(crate) debts: &'a mut More,
 }
 
 impl<'a> Flow<'a> {
-    pub(crate) fn new(
-        cause: (usize, u64),
-        debts: &'a mut Vec<(Arc<dyn AnyState>, Settlement)>,
-        trouble: &'a mut Vec<Panic>,
-    ) -> Self {
+    pub(crate) fn new(cause: (usize, u64), debts: &'a mut More) -> Self {
         Self {
             cause,
             moved: Vec::new(),
             joints: BTreeMap::new(),
             ended: Vec::new(),
-            left: Vec::new(),
             debts,
-            trouble,
         }
     }
 
@@ -292,11 +284,18 @@ impl<'a> Flow<'a> {
     }
 }
 
-/// All that one commit owes: to its own state, and to those that are derived from it.
+/// All that one commit owes: to its own state, and, rarely, more.
 pub(crate) struct Debts {
     pub(crate) own: Settlement,
+    more: Option<Box<More>>,
+}
+
+/// What few commits owe.
+#[derive(Default)]
+pub(crate) struct More {
+    /// To states that are derived from this one.
     pub(crate) derived: Vec<(Arc<dyn AnyState>, Settlement)>,
-    /// What derived states left.
+    /// What those left.
     pub(crate) left: Vec<Box<dyn Send>>,
     /// Panics of a value's own code on the way to observers: the first goes on when all is settled.
     pub(crate) trouble: Vec<Panic>,
@@ -307,18 +306,27 @@ impl Debts {
     pub(crate) const fn new() -> Self {
         Self {
             own: Settlement::new(),
-            derived: Vec::new(),
-            left: Vec::new(),
-            trouble: Vec::new(),
+            more: None,
         }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.own.is_empty()
-            && self.derived.is_empty()
-            && self.left.is_empty()
-            && self.trouble.is_empty()
+        self.own.is_empty() && self.more.is_none()
+    }
+
+    #[cold]
+    pub(crate) fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    pub(crate) fn take_trouble(&mut self) -> Vec<Panic> {
+        self.more.take().map_or(Vec::new(), |more| more.trouble)
+    }
+
+    #[cold]
+    pub(crate) fn trouble(&mut self, panic: Panic) {
+        self.more().trouble.push(panic);
     }
 }
 
@@ -435,31 +443,35 @@ fn wake_and_drop<S: Settles + ?Sized>(
 /// Settles what a commit of `state` owes; `left` is what others left meanwhile. A panic on the way goes on at the end.
 pub(crate) fn settle<S: Settles>(
     state: &S,
-    mut debts: Debts,
+    debts: &mut Debts,
     left: impl FnOnce(),
     erase: impl FnOnce() -> Option<Arc<dyn AnyState>>,
 ) {
     let mut depth = Depth::enter();
     let mut pieces = Pieces::new();
-    for trouble in debts.trouble.drain(..) {
-        pieces.keep(trouble);
-    }
     wake_and_drop(state, &mut debts.own, &depth, &mut pieces);
-    for (state, owed) in &mut debts.derived {
-        wake_and_drop(&**state, owed, &depth, &mut pieces);
-    }
-    for left in debts.left.drain(..) {
-        pieces.run(|| drop(left));
+    let mut derived = Vec::new();
+    if let Some(more) = debts.more.take() {
+        more.trouble
+            .into_iter()
+            .for_each(|panic| pieces.keep(panic));
+        derived = more.derived;
+        for (state, owed) in &mut derived {
+            wake_and_drop(&**state, owed, &depth, &mut pieces);
+        }
+        for left in more.left {
+            pieces.run(|| drop(left));
+        }
     }
     pieces.run(left);
-    if let Some(ticket) = debts.own.ticket {
+    if let Some(ticket) = debts.own.ticket.take() {
         if depth.is_outermost() {
             state.call_back(ticket, &mut pieces);
         } else {
             leave_errand(erase(), ticket);
         }
     }
-    for (state, owed) in debts.derived {
+    for (state, owed) in derived {
         match owed.ticket {
             Some(ticket) if depth.is_outermost() => state.call_back(ticket, &mut pieces),
             Some(ticket) => leave_errand(Some(state.clone()), ticket),

@@ -6,6 +6,7 @@ use crate::observers::{Left, Method, Place, Test};
 use crate::sync::Arc;
 use crate::transition::Transition;
 use crate::wait::{Order, OwnedWait, Start};
+use crate::watcher::Watcher;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -101,6 +102,23 @@ impl<T> View<T> {
 }
 
 looking!(View, OwnedWait [], 'static; "view", "let view = state.view();", "Ok(", ")");
+
+impl<T> Watcher<T> {
+    /// Returns a view of the state that it watches.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let state = onlooker::Watched::new(0);
+    /// let mut watcher = state.watch();
+    /// state.set(1);
+    /// assert_eq!((*watcher.seen(), watcher.view().get()), (0, 1));
+    /// ```
+    #[track_caller]
+    pub fn view(&self) -> View<T> {
+        View::new(&self.shared)
+    }
+}
 
 impl<T> Clone for View<T> {
     #[track_caller]

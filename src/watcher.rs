@@ -13,7 +13,6 @@ use crate::observers::{Buffer, Item, Origin, Overflow, Place, Ring, SHORT, Seat}
 use crate::slab::Key;
 use crate::sync::{Arc, after_pop, drop_outside, wake};
 use crate::transition::Transition;
-use crate::view::View;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::fmt;
@@ -61,7 +60,7 @@ const KEPT: usize = 1024;
 /// # });
 /// ```
 pub struct Watcher<T> {
-    shared: Arc<Shared<T>>,
+    pub(crate) shared: Arc<Shared<T>>,
     key: Key,
     source: Source<T>,
     seen: T,
@@ -230,21 +229,6 @@ impl<T> Watcher<T> {
     #[track_caller]
     pub fn missed(&self) -> u64 {
         self.seat(|seat| seat.missed) + self.lost
-    }
-
-    /// Returns a view of the state that it watches.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let state = onlooker::Watched::new(0);
-    /// let mut watcher = state.watch();
-    /// state.set(1);
-    /// assert_eq!((*watcher.seen(), watcher.view().get()), (0, 1));
-    /// ```
-    #[track_caller]
-    pub fn view(&self) -> View<T> {
-        View::new(&self.shared)
     }
 
     #[track_caller]

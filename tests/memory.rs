@@ -2,73 +2,17 @@
 
 mod common;
 
+use common::heap::{Counting, allocations, alone, held, left_by};
 use common::{Task, pending};
 use onlooker::{Overflow, Watched};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-struct Counting;
-
-/// What the program has allocated.
-static BYTES: AtomicIsize = AtomicIsize::new(0);
-
-thread_local! {
-    /// The same for this thread alone, and how often it asked: the harness's threads do not count.
-    static BYTES_HERE: Cell<isize> = const { Cell::new(0) };
-    static CALLS_HERE: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    BYTES.fetch_add(bytes, SeqCst);
-    BYTES_HERE.set(BYTES_HERE.get() + bytes);
-    CALLS_HERE.set(CALLS_HERE.get() + usize::from(bytes > 0));
-}
-
-// SAFETY: all is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// Keeps the tests of this file apart: some are heavy.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// How much `f` leaves allocated, what it returns included.
-fn left_by<R>(mut f: impl FnMut() -> R) -> isize {
-    let before = BYTES_HERE.get();
-    let kept = f();
-    let left = BYTES_HERE.get() - before;
-    drop(kept);
-    left
-}
-
-/// How often `f` allocates.
-fn allocations(mut f: impl FnMut()) -> usize {
-    let before = CALLS_HERE.get();
-    f();
-    CALLS_HERE.get() - before
-}
 
 #[test]
 fn nothing_is_allocated_until_something_observes() {
@@ -353,7 +297,7 @@ fn four_setters_at_once_keep_the_heap_bounded() {
     let watcher = state.watch_bounded(16, Overflow::DropOldest);
     let over = AtomicBool::new(false);
     let end = Instant::now() + Duration::from_secs(3);
-    let before = BYTES.load(SeqCst);
+    let before = held();
     let mut most = 0;
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -364,7 +308,7 @@ fn four_setters_at_once_keep_the_heap_bounded() {
             });
         }
         while Instant::now() < end {
-            most = most.max(BYTES.load(SeqCst) - before);
+            most = most.max(held() - before);
             thread::yield_now();
         }
         over.store(true, SeqCst);

@@ -50,21 +50,33 @@ fn name() -> usize {
     NAME.with(|name| *name)
 }
 
-pub(crate) struct Once<V>(Mutex<Option<V>>);
+/// The value lies beside loom's sight; what loom explores is the flag that publishes it. So looking is one load, which
+/// is free of order with other loads.
+pub(crate) struct Once<V> {
+    set: AtomicUsize,
+    value: std::sync::OnceLock<V>,
+}
 
-pub(crate) type Held<'a, V> = V;
+pub(crate) type Held<'a, V> = &'a V;
 
 impl<V: Clone> Once<V> {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(None))
+        Self {
+            set: AtomicUsize::new(0),
+            value: std::sync::OnceLock::new(),
+        }
     }
 
     pub(crate) fn get(&self) -> Option<Held<'_, V>> {
-        self.0.lock().unwrap().clone()
+        match self.set.load(Ordering::Acquire) {
+            0 => None,
+            _ => self.value.get(),
+        }
     }
 
     pub(crate) fn set(&self, value: V) {
-        *self.0.lock().unwrap() = Some(value);
+        let _ = self.value.set(value);
+        self.set.store(1, Ordering::Release);
     }
 }
 

@@ -2,12 +2,16 @@
 
 #![allow(dead_code, unreachable_pub)] // each test file takes what it needs
 
+pub mod heap;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
 
 /// A task that counts how often it was woken.
 #[derive(Default)]
@@ -145,4 +149,132 @@ pub fn leaked<T>(value: T) -> &'static onlooker::Watched<T> {
         .unwrap_or_else(PoisonError::into_inner)
         .push(std::ptr::from_ref(state).expose_provenance());
     state
+}
+
+/// How long something may take that takes no time at all: reached only by what would never end.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs `f` on a thread of its own and fails if it does not come to an end: a hang is a failure, too.
+#[track_caller]
+pub fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    watched(thread::Builder::new(), f)
+}
+
+/// The same on a stack of so many bytes.
+#[track_caller]
+pub fn on_stack<R: Send + 'static>(bytes: usize, f: impl FnOnce() -> R + Send + 'static) -> R {
+    watched(thread::Builder::new().stack_size(bytes), f)
+}
+
+#[track_caller]
+fn watched<R: Send + 'static>(
+    builder: thread::Builder,
+    f: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    let (done, end) = mpsc::channel();
+    let body = builder.spawn(move || {
+        let result = f();
+        let _ = done.send(());
+        result
+    });
+    let body = body.expect("a thread for the test");
+    if let Err(mpsc::RecvTimeoutError::Timeout) = end.recv_timeout(PATIENCE) {
+        panic!("this hangs");
+    }
+    match body.join() {
+        Ok(result) => result,
+        Err(payload) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// How many waits, watchers, callbacks, paced setters and derived views a state has.
+pub fn observers<T>(state: &onlooker::Watched<T>) -> usize {
+    state.inspect().observers.len()
+}
+
+/// A waker that does what the test says.
+pub fn waker(f: impl Fn() + Send + Sync + 'static) -> Waker {
+    struct Does<F>(F);
+
+    impl<F: Fn() + Send + Sync> Wake for Does<F> {
+        fn wake(self: Arc<Self>) {
+            (self.0)();
+        }
+
+        fn wake_by_ref(self: &Arc<Self>) {
+            (self.0)();
+        }
+    }
+
+    Waker::from(Arc::new(Does(f)))
+}
+
+/// Polls `future` once with that waker.
+pub fn poll_with<F: Future + Unpin + ?Sized>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// A place where a thread is held until the test lets it go on.
+///
+/// The thread calls [`pass`](Barrier::pass), the test waits until it [`arrived`](Barrier::arrived).
+pub struct Barrier {
+    arrive: Mutex<mpsc::Sender<()>>,
+    arrivals: Mutex<mpsc::Receiver<()>>,
+    release: Mutex<Option<mpsc::Sender<()>>>,
+    released: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Barrier {
+    pub fn new() -> Arc<Self> {
+        let (arrive, arrivals) = mpsc::channel();
+        let (release, released) = mpsc::channel();
+        Arc::new(Self {
+            arrive: Mutex::new(arrive),
+            arrivals: Mutex::new(arrivals),
+            release: Mutex::new(Some(release)),
+            released: Mutex::new(released),
+        })
+    }
+
+    /// Says that somebody is here, and waits until it is open.
+    pub fn pass(&self) {
+        let _ = self.arrive.lock().unwrap().send(());
+        let _ = self.released.lock().unwrap().recv();
+    }
+
+    /// Waits until somebody is there.
+    #[track_caller]
+    pub fn arrived(&self) {
+        let arrivals = self.arrivals.lock().unwrap();
+        assert!(arrivals.recv_timeout(PATIENCE).is_ok(), "nobody came");
+    }
+
+    /// Whether somebody came who was not waited for yet.
+    pub fn somebody(&self) -> bool {
+        self.arrivals.lock().unwrap().try_recv().is_ok()
+    }
+
+    /// Lets everybody pass, now and later.
+    pub fn open(&self) {
+        self.release.lock().unwrap().take();
+    }
+}
+
+impl Drop for Barrier {
+    fn drop(&mut self) {
+        self.release
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+}
+
+/// Looks again and again, until it is so; fails if it never is.
+#[track_caller]
+pub fn eventually(mut so: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + PATIENCE;
+    while !so() {
+        assert!(std::time::Instant::now() < end, "this never happens");
+        thread::yield_now();
+    }
 }
