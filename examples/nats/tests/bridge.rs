@@ -255,7 +255,7 @@ fn two_sources_cannot_write_into_each_other() {
     assert_eq!(second.end(), "published up to 2");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_is_stopped_anywhere_goes_on_where_the_bucket_is() {
     let server = Server::start("stopped");
     let url = format!("nats://127.0.0.1:{}", server.port);
@@ -267,21 +267,26 @@ async fn a_publisher_that_is_stopped_anywhere_goes_on_where_the_bucket_is() {
         tokio::spawn(async move { onlooker_nats::publish(view, &store, "link", 7).await })
     };
     let mut last = 0;
-    for _ in 0..10 {
+    let mut shown = 0;
+    for round in 0..10 {
         let publishing = publish();
+        // What the one before left undone.
+        mirror.shows(shown..=last);
+        shown = last + 1;
         for seq in last + 1..=last + 20 {
             state.set(value(seq));
-            tokio::task::yield_now().await;
         }
         last += 20;
-        // In the midst of it.
+        // In the midst of it, each time further on.
+        mirror.shows(shown..shown + round);
+        shown += round;
         publishing.abort();
         let _ = publishing.await;
     }
     let publishing = publish();
     drop(state);
     assert_eq!(publishing.await.unwrap(), Ok(last));
-    mirror.shows(0..=last);
+    mirror.shows(shown..=last);
 }
 
 #[tokio::test]
