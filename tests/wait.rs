@@ -565,4 +565,3 @@ fn waits_that_match_together_are_woken_in_the_order_of_their_calls() {
         assert!(woken.lock().unwrap().iter().copied().eq(0..many));
     }
 }
-
