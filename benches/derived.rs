@@ -101,8 +101,9 @@ fn zips(findings: &mut Findings) {
 
 fn history(findings: &mut Findings) {
     const ROW: &str = "set, history";
-    for kept in findings.wanted(ROW, [0, 16, 1_024, 65_536]) {
+    for kept in findings.wanted(ROW, [1, 16, 1_024, 65_536]) {
         let state = Watched::with_history(0, kept as usize);
+        let without = Watched::new(0);
         let by_hand = Mutex::new((0, VecDeque::new()));
         findings.row(
             ROW,
@@ -116,6 +117,9 @@ fn history(findings: &mut Findings) {
                     if past.len() as u64 > kept {
                         past.pop_front();
                     }
+                }),
+                Side::each("onlooker, keeps none", |n| {
+                    _ = black_box(black_box(&without).set(n));
                 }),
             ],
         );

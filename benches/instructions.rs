@@ -10,7 +10,7 @@
 //! cargo bench --bench instructions -- --update  keep the figures of this run
 //! ```
 
-use onlooker::{Callback, Overflow, Wait, Watched, Watcher};
+use onlooker::{Callback, Overflow, View, Wait, Watched, Watcher};
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write as _;
@@ -173,6 +173,20 @@ fn next_until(state: &'static Watched<u64>, own: u64) -> Wait<'static, u64> {
     state.wait_until(move |value| *value == own)
 }
 
+/// So many states that derive from the one that is set.
+fn derived<U: 'static>(count: u64, derive: impl Fn(&View<u64>, u64) -> View<U>) -> Operation {
+    setting(|state| {
+        let view = state.view();
+        (0..count).for_each(|own| forget(derive(&view, own)));
+    })
+}
+
+/// What nobody sets.
+fn still(value: u64) -> View<u64> {
+    let state: &Watched<u64> = Box::leak(Box::new(Watched::new(value)));
+    state.view()
+}
+
 fn with_callbacks(count: usize) -> Operation {
     setting(|state| {
         for _ in 0..count {
@@ -310,6 +324,53 @@ fn paths() -> Vec<Path> {
         }),
         ("set, 1 callback", || with_callbacks(1)),
         ("set, 64 callbacks", || with_callbacks(64)),
+        ("set, 1 map", || {
+            derived(1, |view, own| view.map(move |value| value + own))
+        }),
+        ("set, 64 maps", || {
+            derived(64, |view, own| view.map(move |value| value + own))
+        }),
+        ("set, 1 zip", || {
+            derived(1, |view, own| view.zip(&still(own)))
+        }),
+        ("set, 64 zips", || {
+            derived(64, |view, own| view.zip(&still(own)))
+        }),
+        ("set, a diamond", || {
+            derived(1, |view, own| {
+                let (left, right) = (
+                    view.map(move |value| value + own),
+                    view.map(|value| value * 2),
+                );
+                left.zip(&right)
+            })
+        }),
+        ("set, history of 16", || {
+            let state: &Watched<u64> = Box::leak(Box::new(Watched::with_history(0, 16)));
+            Box::new(move |n| _ = black_box(black_box(state).set(n)))
+        }),
+        ("view and drop", || {
+            let state = state();
+            Box::new(move |_| _ = black_box(state).view())
+        }),
+        ("map and drop", || {
+            let view = state().view();
+            Box::new(move |_| _ = black_box(&view).map(|value| value + 1))
+        }),
+        ("View::get", || {
+            let view = state().view();
+            Box::new(move |_| _ = black_box(black_box(&view).get()))
+        }),
+        ("View::wait_for: create, poll, set, poll", || {
+            let state = state();
+            let view = state.view();
+            Box::new(move |n| {
+                let mut wait = black_box(&view).wait_for(n);
+                assert!(!poll(&mut wait));
+                state.set(n);
+                assert!(poll(&mut wait));
+            })
+        }),
         ("on_change and drop", || {
             let state = state();
             Box::new(move |_| drop::<Callback>(black_box(state).on_change(|_| ())))

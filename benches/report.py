@@ -16,8 +16,10 @@ import math
 import os
 import pathlib
 import re
+import resource
 import statistics
 import subprocess
+import time
 import tomllib
 
 os.chdir(pathlib.Path(__file__).resolve().parent.parent)
@@ -64,6 +66,7 @@ class Figures:
 
     def __init__(self):
         self.rows = collections.defaultdict(lambda: collections.defaultdict(list))
+        self.beside = []
 
     def take(self, folder):
         for file in sorted(folder.glob("*.tsv")):
@@ -78,8 +81,14 @@ class Figures:
             file.unlink()
         for bench in benches:
             command = ["cargo", "bench", "-q", "--bench", bench]
+            subprocess.run(command + ["--no-run"], check=True)
+            began, before = time.monotonic(), others()
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | env)
+            self.beside.append((others() - before) / (time.monotonic() - began))
         return self.take(FOUND)
+
+    def noise(self):
+        return f"What else ran meanwhile took {max(self.beside):.2f} of a core in the worst of the benches, {statistics.median(self.beside):.2f} in the median."
 
     def keep(self):
         for file in KEPT.glob("*.tsv"):
@@ -91,6 +100,13 @@ class Figures:
 
     def xs(self, bench, row):
         return sorted(x for b, r, x in self.rows if (b, r) == (bench, row))
+
+
+def others():
+    """Seconds of processor time that were not ours."""
+    all_of_it = sum(map(int, pathlib.Path("/proc/stat").read_text().split()[1:4])) / os.sysconf("SC_CLK_TCK")
+    ours = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return all_of_it - ours.ru_utime - ours.ru_stime
 
 
 def number(figure):
@@ -286,13 +302,14 @@ def main():
         for _ in range(chosen.keep):
             figures.measure(benches, **quick)
         figures.keep()
-        (KEPT / "machine.md").write_text(machine() + "\n")
+        (KEPT / "machine.md").write_text(f"{machine()} {figures.noise()}\n")
     if chosen.keep or chosen.page:
         write_page(Figures().take(KEPT))
         return
     judged = [place for _, _, place, *_ in goals(chosen.goal)]
     rows = "\n".join(f"{row}\t{x}" for _, row, x in judged)
-    print("\n".join(goal_tables(Figures().measure(dict.fromkeys(bench for bench, *_ in judged), BENCH_ROWS=rows, **quick), chosen.goal)))
+    figures = Figures().measure(dict.fromkeys(bench for bench, *_ in judged), BENCH_ROWS=rows, **quick)
+    print("\n".join([*goal_tables(figures, chosen.goal), "", figures.noise()]))
 
 
 main()

@@ -21,7 +21,7 @@ use crate::observers::{History, Item, Left, Observers, Place, Thing};
 use crate::settle::{AnyState, Debts, Flow, settle};
 use crate::sync::{
     Arc, Counter, Held, Inside, Lock, Once, Pieces, Version, const_fn, enter, forbid_in_closure,
-    forbid_in_predicate, inside,
+    forbid_in_predicate, inside, reentered,
 };
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -132,8 +132,25 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Runs `f`, which may run code of the user, under the lock. Whoever wants to leave meanwhile does so before the
-    /// lock is free, also when `f` panics.
+    /// Runs `f`, which may run code of the user, under the lock; `None` if this very thread is inside already. **Whoever
+    /// wants to leave meanwhile does so before the lock is free, also when `f` panics.**
+    #[inline]
+    pub(crate) fn enter<R>(
+        &self,
+        left: &mut Left<T>,
+        f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R,
+    ) -> Option<R> {
+        self.lock.enter(|state| {
+            let section = Section {
+                shared: self,
+                state,
+                left,
+            };
+            f(section.state, section.left)
+        })
+    }
+
+    /// The same for a closure of the user's, or what clones and compares for him.
     #[inline]
     #[track_caller]
     fn section<R>(
@@ -142,14 +159,10 @@ impl<T> Shared<T> {
         f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R,
     ) -> R {
         let _inside = enter(Inside::Closure);
-        self.lock.with(|state| {
-            let section = Section {
-                shared: self,
-                state,
-                left,
-            };
-            f(section.state, section.left)
-        })
+        match self.enter(left, f) {
+            Some(result) => result,
+            None => reentered(),
+        }
     }
 
     /// Looks, or registers.
@@ -569,14 +582,7 @@ impl<T> Shared<T> {
         }
         let mut left = Left::new();
         let _inside = enter(Inside::Closure);
-        let seen = self.lock.enter(|state| {
-            let section = Section {
-                shared: self,
-                state,
-                left: &mut left,
-            };
-            section.state.value.as_ref().map(f)
-        });
+        let seen = self.enter(&mut left, |state, _| state.value.as_ref().map(f));
         seen.flatten()
     }
 }

@@ -250,9 +250,9 @@ impl<T: Send + 'static> Shared<T> {
 impl<T: Send + 'static> AnyState for Shared<T> {
     fn pass_on(&self, flow: &mut Flow<'_>) {
         let mut left = Left::new();
-        self.lock.enter(|state| {
+        self.enter(&mut left, |state, left| {
             if let Some(value) = &state.value {
-                state.observers.pass_on(value, flow, &mut left);
+                state.observers.pass_on(value, flow, left);
             }
         });
         flow.leave(left);
@@ -260,7 +260,7 @@ impl<T: Send + 'static> AnyState for Shared<T> {
 
     fn advance(&self, this: &Arc<dyn AnyState>, flow: &mut Flow<'_>) {
         let mut left = Left::new();
-        self.lock.enter(|state| {
+        self.enter(&mut left, |state, left| {
             while let Some(value) = &state.value {
                 let Some(ties) = &mut state.observers.ties else {
                     break;
@@ -276,7 +276,7 @@ impl<T: Send + 'static> AnyState for Shared<T> {
                         self.follow(this, state, next, flow);
                         // All below has it before the next one, and before this lock is free.
                         if let Some(value) = &state.value {
-                            state.observers.pass_on(value, flow, &mut left);
+                            state.observers.pass_on(value, flow, left);
                         }
                         flow.pass_on();
                     }
@@ -364,7 +364,8 @@ where
                 return false;
             }
         };
-        let followed = self.to.lock.enter(|state| {
+        let mut left = Left::new();
+        let followed = self.to.enter(&mut left, |state, _| {
             let differs = catch(|| {
                 let _inside = enter(Inside::Predicate);
                 state
@@ -383,6 +384,7 @@ where
             }
             differs
         });
+        flow.leave(left);
         match followed {
             Some(Err(panic)) => {
                 flow.end(&self.any, panic);

@@ -188,7 +188,7 @@ impl<T> Observers<T> {
     {
         self.feed = Some(feed::<T>);
         let key = self.seats.join(seat);
-        self.reserve_values();
+        self.fit_values();
         self.lookers_changed(left);
         key
     }
@@ -218,20 +218,33 @@ impl<T> Observers<T> {
     }
 
     /// Room for everybody's wake at once: a commit allocates nothing for them, and one that comes where nothing can be
-    /// allocated finds it.
+    /// allocated finds it. Room that is no longer needed is given back.
     #[inline]
-    pub(crate) fn reserve_wakes(&mut self) {
-        let most = self.seats.len() + self.waits.as_ref().map_or(0, |waits| waits.len());
-        self.dues.wakers.reserve(if most > FEW { most } else { 0 });
+    pub(crate) fn fit_wakers(&mut self) {
+        let most = self.most();
+        self.dues.wakers.fit(if most > FEW { most } else { 0 });
     }
 
     /// The same for a value from everybody, what a ring gives up or a wait was compared with.
     #[inline]
-    pub(crate) fn reserve_values(&mut self) {
+    pub(crate) fn fit_values(&mut self) {
         if core::mem::needs_drop::<T>() {
-            let most = self.seats.len() + self.waits.as_ref().map_or(0, |waits| waits.len());
-            self.dues.values.reserve(most);
+            self.dues.values.fit(self.most());
         }
+    }
+
+    #[inline]
+    fn most(&self) -> usize {
+        self.seats.len() + self.waits.as_ref().map_or(0, |waits| waits.len())
+    }
+
+    /// A wait gives up its desk.
+    #[inline]
+    pub(crate) fn leave_wait(&mut self, key: Key) -> Option<LeftWait<T>> {
+        let left = self.waits.as_mut()?.leave(key);
+        self.fit_wakers();
+        self.fit_values();
+        left
     }
 
     // Counting
@@ -281,6 +294,8 @@ impl<T> Observers<T> {
                 let next = seat.is_bounded().then(|| self.line.call_first());
                 left.push(Thing::Seat(seat));
                 left.wake(next.flatten());
+                self.fit_wakers();
+                self.fit_values();
                 self.looker_left(left);
             }
             Place::Sleeper(key) => {
@@ -288,8 +303,7 @@ impl<T> Observers<T> {
                 left.extend(sleeper.map(Thing::Sleeper));
             }
             Place::Wait(key) => {
-                let wait = self.waits.as_mut().and_then(|waits| waits.leave(key));
-                left.extend(wait.map(Thing::Wait));
+                left.extend(self.leave_wait(key).map(Thing::Wait));
             }
             Place::View => {
                 self.views -= 1;

@@ -103,7 +103,7 @@ impl<V> Owed<V> {
 
     /// Makes room for so many, and gives room back that is no longer needed.
     #[inline]
-    pub(crate) fn reserve(&mut self, most: usize) {
+    pub(crate) fn fit(&mut self, most: usize) {
         let room = self.values.capacity();
         if most > room || room > 64.max(4 * most) {
             self.make_room(most);

@@ -83,7 +83,7 @@ impl<S> Lock<S> {
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
         match self.enter(f) {
             Some(result) => result,
-            None => panic!("{REENTRY}"),
+            None => reentered(),
         }
     }
 
@@ -91,7 +91,9 @@ impl<S> Lock<S> {
     #[inline]
     #[track_caller]
     pub(crate) fn forbid_reentry(&self) {
-        assert!(!self.is_held_here(), "{REENTRY}");
+        if self.is_held_here() {
+            reentered();
+        }
     }
 }
 
@@ -113,6 +115,12 @@ pub(crate) fn forbid_in_closure() {
         Inside::Closure => broken_rule(IN_CLOSURE),
         Inside::Predicate => broken_rule(IN_PREDICATE),
     }
+}
+
+#[cold]
+#[track_caller]
+pub(crate) fn reentered() -> ! {
+    broken_rule(REENTRY)
 }
 
 #[cold]

@@ -187,11 +187,8 @@ impl<T> Shared<T> {
         let mut sleeper = if *polled { None } else { waker.cloned() };
         loop {
             let asked = self.lock.with(|state| {
-                let known = sleeper.is_none();
                 let asked = state.observers.waits().ask(key, waker, &mut sleeper);
-                if !known {
-                    state.observers.reserve_wakes();
-                }
+                state.observers.fit_wakers();
                 asked
             });
             match asked {
@@ -222,7 +219,7 @@ impl<T> Outcome<T> {
 
 impl<T: Send> Leaves for Shared<T> {
     fn leave_wait(&self, key: Key) {
-        let left = self.lock.enter(|state| state.observers.waits().leave(key));
+        let left = self.lock.enter(|state| state.observers.leave_wait(key));
         match left {
             Some(left) => drop_outside(left),
             None => self.leave_late(Place::Wait(key)),
@@ -433,7 +430,7 @@ impl<T> Order<T> {
             }
             let origin = origin.since(state.seq);
             let key = state.observers.waits().join(test, owned, method, origin);
-            state.observers.reserve_values();
+            state.observers.fit_values();
             key
         })
     }

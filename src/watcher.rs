@@ -380,7 +380,7 @@ impl<T> Watcher<T> {
             match state.observers.seats.get(self.key) {
                 Some(seat) if open && seat.len() == 0 => {
                     core::mem::swap(&mut seat.asleep, &mut sleeper);
-                    state.observers.reserve_wakes();
+                    state.observers.fit_wakers();
                     true
                 }
                 _ => false,

@@ -27,15 +27,13 @@ impl<T> Settles for Shared<T> {
     }
 
     fn call_back(&self, ticket: u64, pieces: &mut Pieces) {
-        // Whoever waited was told that the turn is free, and tells the next one in line.
-        let mut told = false;
         loop {
             let mut mine = Mine {
                 shared: self,
                 ticket,
                 hand: Hand::new(),
                 over: true,
-                told,
+                wanted: false,
             };
             match mine.ask() {
                 Turn::Yours => return mine.take(pieces),
@@ -44,16 +42,10 @@ impl<T> Settles for Shared<T> {
                     // It may have been given up before we listened.
                     if mine.ask_again() {
                         block_on(listener);
-                        told = true;
                     }
                 }
                 // Whoever has the turn calls this one back as well, or has done so.
-                Turn::Taken | Turn::Done => {
-                    if told {
-                        self.turns.notify(1);
-                    }
-                    return;
-                }
+                Turn::Taken | Turn::Done => return,
             }
         }
     }
@@ -66,7 +58,8 @@ struct Mine<'a, T> {
     hand: Hand<T>,
     /// It is given up, or was never had.
     over: bool,
-    told: bool,
+    /// Others wait to be told that it was given up.
+    wanted: bool,
 }
 
 impl<T> Mine<'_, T> {
@@ -80,7 +73,7 @@ impl<T> Mine<'_, T> {
             self.over = turn != Turn::Yours;
             if !self.over {
                 self.over = !calls.step(self.ticket, &mut self.hand);
-                self.told |= self.over && calls.somebody_waits();
+                self.wanted = self.over && calls.somebody_waits();
             }
             turn
         });
@@ -114,7 +107,7 @@ impl<T> Mine<'_, T> {
             self.shared.lock.enter(|state| {
                 if let Some(calls) = &mut state.observers.calls {
                     self.over = !calls.step(self.ticket, &mut self.hand);
-                    self.told |= self.over && calls.somebody_waits();
+                    self.wanted = self.over && calls.somebody_waits();
                 }
                 // A callback that is finished may have been the last that looked.
                 if self.over {
@@ -123,8 +116,8 @@ impl<T> Mine<'_, T> {
             });
             pieces.run(|| drop(left));
         }
-        if self.told {
-            self.shared.turns.notify(1);
+        if self.wanted {
+            self.shared.turns.notify(usize::MAX);
         }
     }
 
@@ -155,7 +148,7 @@ impl<T> Drop for Mine<'_, T> {
                     calls.abandon(&mut self.hand);
                 }
             });
-            self.shared.turns.notify(1);
+            self.shared.turns.notify(usize::MAX);
         }
     }
 }

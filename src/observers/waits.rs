@@ -426,23 +426,24 @@ impl<T> Waits<T> {
 
     /// The state ends: owned waits that are not decided are closed; what others have forgotten comes back.
     pub(crate) fn end(&mut self, out: &mut Outgoing<'_, T>) -> Vec<LeftWait<T>> {
+        let mut at = self.desks.first();
         let mut forgotten = Vec::new();
-        let mut at = self.desks.first().map(|(key, desk)| (key, desk.owned));
-        while let Some((key, owned)) = at {
-            if !owned {
-                forgotten.extend(self.leave(key));
-            } else if let Some(Desk {
-                phase: Phase::Waiting(which, place),
-                ..
-            }) = self.desks.get(key)
-            {
-                let (which, place) = (*which, *place as usize);
-                self.decide(which, place, Outcome::Closed, out);
+        while let Some((key, desk)) = at {
+            match desk.phase {
+                _ if !desk.owned => forgotten.push(key),
+                Phase::Waiting(which, place) => {
+                    self.decide(which, place as usize, Outcome::Closed, out);
+                }
+                Phase::Decided(_) => {}
             }
-            at = self.desks.after(key).map(|(key, desk)| (key, desk.owned));
+            at = self.desks.after(key);
         }
+        // While those that are decided are known by their index nobody leaves.
         self.wake_decided(out);
         forgotten
+            .into_iter()
+            .filter_map(|key| self.leave(key))
+            .collect()
     }
 
     /// A wait asks for its result. While there is none, `sleeper` is who to wake, and whoever was before comes back
