@@ -1,7 +1,7 @@
 //! Functions that setting threads call.
 
 use crate::cell::{Owing, Shared};
-use crate::observers::{Call, Calls, Heard, Origin, Place};
+use crate::observers::{Calls, Heard, Origin, Place};
 use crate::slab::Key;
 use crate::sync::{Arc, erase, forbid_in_closure};
 use crate::transition::Transition;
@@ -31,7 +31,7 @@ use core::fmt;
 /// ```
 #[must_use = "dropping a `Callback` deregisters it; keep it, or call `detach` to keep it for the life of the state"]
 pub struct Callback {
-    seat: Option<Box<dyn Leave>>,
+    leave: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Callback {
@@ -41,7 +41,13 @@ impl Callback {
         f: impl FnMut(&Transition<T>) + Send + 'static,
     ) -> Self {
         let origin = Origin::at(0);
-        let call = Box::new(OnChange(f));
+        let mut f = f;
+        let call = Box::new(move |heard: &Heard<T>| {
+            if let Heard::Transition(transition) = heard {
+                f(transition);
+            }
+            false
+        });
         let key = shared.with(|state, _| {
             let seq = state.seq;
             state.calls().join(call, origin.since(seq))
@@ -57,13 +63,23 @@ impl Callback {
     ) -> Self {
         forbid_in_closure();
         let origin = Origin::at(0);
-        let call = Box::new(OnValue { value, f: Some(f) });
+        let (target, mut f) = (value.clone(), Some(f));
+        let call = Box::new(move |heard: &Heard<T>| {
+            let new = match heard {
+                Heard::Transition(transition) => &transition.new,
+                Heard::Present(_, value) => value,
+            };
+            if *new == target {
+                if let Some(f) = f.take() {
+                    f(new);
+                }
+            }
+            f.is_none()
+        });
         let mut owing = Owing::new();
         let key = shared.with(|state, _| {
-            let present = match &state.value {
-                Some(present) if *present == call.value => Some(present.clone()),
-                _ => None,
-            };
+            let present = state.value.as_ref().filter(|present| **present == value);
+            let present = present.cloned();
             let seq = state.seq;
             let calls = state.calls();
             let key = calls.join(call, origin.since(seq));
@@ -72,7 +88,7 @@ impl Callback {
                 owing
                     .debts
                     .own
-                    .call(calls.push(Heard::Present(key, present)));
+                    .call(calls.push(Heard::Present(key, present), false));
             }
             key
         });
@@ -82,11 +98,9 @@ impl Callback {
     }
 
     fn new<T: Send + 'static>(shared: &Arc<Shared<T>>, key: Key) -> Self {
+        let shared = shared.clone();
         Self {
-            seat: Some(Box::new(Seated {
-                shared: shared.clone(),
-                key,
-            })),
+            leave: Some(Box::new(move || shared.leave(Place::Callback(key)))),
         }
     }
 
@@ -102,7 +116,7 @@ impl Callback {
     /// state.set(1);
     /// ```
     pub fn detach(mut self) {
-        self.seat = None;
+        self.leave = None;
     }
 }
 
@@ -117,8 +131,8 @@ impl<T: Clone + Send + 'static> crate::cell::State<T> {
 
 impl Drop for Callback {
     fn drop(&mut self) {
-        if let Some(seat) = &self.seat {
-            seat.leave();
+        if let Some(leave) = &self.leave {
+            leave();
         }
     }
 }
@@ -126,54 +140,5 @@ impl Drop for Callback {
 impl fmt::Debug for Callback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Callback").finish_non_exhaustive()
-    }
-}
-
-/// A callback's place, whatever the type of the state.
-trait Leave: Send + Sync {
-    fn leave(&self);
-}
-
-struct Seated<T> {
-    shared: Arc<Shared<T>>,
-    key: Key,
-}
-
-impl<T: Send> Leave for Seated<T> {
-    fn leave(&self) {
-        self.shared.leave(Place::Callback(self.key));
-    }
-}
-
-/// Called at every transition.
-struct OnChange<F>(F);
-
-impl<T, F: FnMut(&Transition<T>) + Send> Call<T> for OnChange<F> {
-    fn call(&mut self, heard: &Heard<T>) -> bool {
-        if let Heard::Transition(transition) = heard {
-            (self.0)(transition);
-        }
-        false
-    }
-}
-
-/// Called once, at the first transition to a value.
-struct OnValue<T, F> {
-    value: T,
-    f: Option<F>,
-}
-
-impl<T: PartialEq + Send, F: FnOnce(&T) + Send> Call<T> for OnValue<T, F> {
-    fn call(&mut self, heard: &Heard<T>) -> bool {
-        let new = match heard {
-            Heard::Transition(transition) => &transition.new,
-            Heard::Present(_, value) => value,
-        };
-        if *new == self.value {
-            if let Some(f) = self.f.take() {
-                f(new);
-            }
-        }
-        self.f.is_none()
     }
 }

@@ -17,10 +17,10 @@
 //! whoever leaves last ([`let_go`](crate::settle::let_go)), or by the source's end.
 
 use crate::cell::{Shared, State};
-use crate::observers::{Edge, Joint, Left, Origin, Place, Ties};
-use crate::settle::{AnyState, Debts, Flow, More, Settlement, Source};
+use crate::observers::{Follow, Left, Origin, Place, Tie, Ties};
+use crate::settle::{AnyState, Cause, Debts, Flow, More, Settlement, Source};
 use crate::slab::Key;
-use crate::sync::{Arc, Inside, Lock, Panic, catch, enter, erase};
+use crate::sync::{Arc, Inside, Lock, Panic, Weak, catch, enter, erase};
 use crate::view::View;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -70,14 +70,14 @@ impl<T: Send + 'static> View<T> {
                 usize::from(state.open),
             ));
             let tie = f.take().filter(|_| state.open).map(|f| {
-                state.tie(left, |since| {
-                    Box::new(Map {
-                        f,
-                        any: erase!(mapped.clone() => dyn AnyState),
-                        to: mapped.clone(),
-                        origin: origin.since(since),
-                    })
-                })
+                let follower = erase!(mapped.clone() => dyn AnyState);
+                let tie = Tie {
+                    follow: follow_by_map(f, mapped.clone(), follower.clone()),
+                    follower,
+                    what: "map",
+                    origin: origin.since(state.seq),
+                };
+                state.observers.join_tie(tie, left)
             });
             (mapped, tie)
         });
@@ -111,18 +111,15 @@ impl<T: Send + 'static> View<T> {
         T: Clone,
     {
         let joining = Joining::new("zip", 2, self.height().max(other.height()));
-        let first = joining.part(self, 0, |value: &T| Half::First(value.clone()));
-        let second = joining.part(other, 1, |value: &B| Half::Second(value.clone()));
-        let (Half::First(first), Half::Second(second)) = (first, second) else {
+        let first = joining.part(self, 0, |value: &T| (Some(value.clone()), None));
+        let second = joining.part(other, 1, |value: &B| (None, Some(value.clone())));
+        let ((Some(first), _), (_, Some(second))) = (first, second) else {
             unreachable!("each gives its own half")
         };
         joining.complete((first, second), |present: &(T, B), parts| {
             let (mut first, mut second) = (None, None);
             for (_, part) in parts {
-                match part {
-                    Half::First(value) => first = Some(value),
-                    Half::Second(value) => second = Some(value),
-                }
+                (first, second) = (part.0.or(first), part.1.or(second));
             }
             let first = first.unwrap_or_else(|| present.0.clone());
             (first, second.unwrap_or_else(|| present.1.clone()))
@@ -177,12 +174,6 @@ impl<T> State<T> {
     /// 0 of a state that can be set; more than that of every source of one that is derived.
     fn height(&self) -> u32 {
         self.observers.ties.as_ref().map_or(0, |ties| ties.height)
-    }
-
-    /// Somebody follows from now on.
-    fn tie(&mut self, left: &mut Left<T>, edge: impl FnOnce(u64) -> Box<dyn Edge<T>>) -> Key {
-        let edge = edge(self.seq);
-        self.observers.join_tie(edge, left)
     }
 }
 
@@ -265,11 +256,8 @@ impl<T: Send + 'static> AnyState for Shared<T> {
                 let Some(ties) = &mut state.observers.ties else {
                     break;
                 };
-                let Some(joint) = &mut ties.joint else { break };
-                let next = catch(|| {
-                    let _inside = enter(Inside::Predicate);
-                    joint.next(flow.cause, value)
-                });
+                let Some(join) = &mut ties.join else { break };
+                let next = in_predicate(|| join(flow.cause, value));
                 match next {
                     Ok(None) => break,
                     Ok(Some(next)) => {
@@ -299,9 +287,9 @@ impl<T: Send + 'static> AnyState for Shared<T> {
             };
             ties.open = ties.open.saturating_sub(1);
             if ties.open == 0 && state.open {
-                if let Some(joint) = ties.joint.take() {
-                    joint.close();
-                    flow.debts.left.push(Box::new(joint));
+                // Who still leaves something for it finds nobody.
+                if let Some(join) = ties.join.take() {
+                    flow.debts.left.push(Box::new(join));
                 }
                 self.close(state, &mut left);
             }
@@ -332,6 +320,17 @@ impl Flow<'_> {
         }
     }
 
+    /// Whether a tie goes on following; after a panic it does not.
+    fn goes_on(&mut self, state: &Arc<dyn AnyState>, followed: Result<(), Panic>) -> bool {
+        match followed {
+            Ok(()) => true,
+            Err(panic) => {
+                self.end(state, panic);
+                false
+            }
+        }
+    }
+
     /// A derived state ends by a panic.
     fn end(&mut self, state: &Arc<dyn AnyState>, panic: Panic) {
         self.debts.left.push(Box::new(panic));
@@ -339,84 +338,46 @@ impl Flow<'_> {
     }
 }
 
-/// How a map follows its one source.
-struct Map<F, U> {
-    f: F,
+/// Follows the one source of a map.
+fn follow_by_map<T, U: PartialEq + Send + 'static>(
+    mut f: impl FnMut(&T) -> U + Send + 'static,
     to: Arc<Shared<U>>,
-    any: Arc<dyn AnyState>,
-    origin: Origin,
-}
-
-impl<T, U, F> Edge<T> for Map<F, U>
-where
-    U: PartialEq + Send + 'static,
-    F: FnMut(&T) -> U + Send,
-{
-    fn follow(&mut self, new: &T, flow: &mut Flow<'_>) -> bool {
-        let made = catch(|| {
-            let _inside = enter(Inside::Predicate);
-            (self.f)(new)
-        });
-        let value = match made {
-            Ok(value) => value,
-            Err(panic) => {
-                flow.end(&self.any, panic);
-                return false;
-            }
-        };
+    this: Arc<dyn AnyState>,
+) -> Follow<T> {
+    Box::new(move |new, flow| {
+        let made = in_predicate(|| f(new));
         let mut left = Left::new();
-        let followed = self.to.enter(&mut left, |state, _| {
-            let differs = catch(|| {
-                let _inside = enter(Inside::Predicate);
-                state
-                    .value
-                    .as_ref()
-                    .is_some_and(|present| *present != value)
-            });
-            if let Ok(true) = differs {
-                self.to.follow(&self.any, state, value, flow);
-                if state.observers.has_followers() {
-                    flow.moved.push(self.any.clone());
+        let followed = made.and_then(|value| {
+            let followed = to.enter(&mut left, |state, _| {
+                let present = state.value.as_ref();
+                let differs = in_predicate(|| present.is_some_and(|present| *present != value));
+                if let Ok(true) = differs {
+                    to.follow(&this, state, value, flow);
+                    if state.observers.has_followers() {
+                        flow.moved.push(this.clone());
+                    }
+                } else {
+                    to.owe(&this, state, Settlement::new(), value, flow);
                 }
-            } else {
-                self.to
-                    .owe(&self.any, state, Settlement::new(), value, flow);
-            }
-            differs
+                differs.map(|_| ())
+            });
+            followed.unwrap_or(Ok(()))
         });
         flow.leave(left);
-        match followed {
-            Some(Err(panic)) => {
-                flow.end(&self.any, panic);
-                false
-            }
-            _ => true,
-        }
-    }
-
-    fn follower(&self) -> Arc<dyn AnyState> {
-        self.any.clone()
-    }
-
-    fn origin(&self) -> (&'static str, Origin) {
-        ("map", self.origin)
-    }
+        flow.goes_on(&this, followed)
+    })
 }
 
-/// A half of a pair.
-enum Half<A, B> {
-    First(A),
-    Second(B),
+/// Runs what looks at nothing but what it is given.
+fn in_predicate<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
+    catch(|| {
+        let _inside = enter(Inside::Predicate);
+        f()
+    })
 }
 
-/// What commits have left for a state with several sources: of which commit, of which part. `None` once it has ended.
-type Inbox<P> = Lock<Option<VecDeque<Entry<P>>>>;
-
-struct Entry<P> {
-    cause: (usize, u64),
-    part: usize,
-    value: P,
-}
+/// What commits have left for a state with several sources: each of which commit, of which part.
+type Inbox<P> = Lock<VecDeque<(Cause, usize, P)>>;
 
 /// Makes the next value of the present one and the parts that one commit has moved.
 type Apply<V, P> = fn(&V, Vec<(usize, P)>) -> V;
@@ -442,7 +403,7 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
             any: erase!(shared.clone() => dyn AnyState),
             view: View::counted(shared),
             height,
-            inbox: Arc::new(Lock::new(Some(VecDeque::new()))),
+            inbox: Arc::new(Lock::new(VecDeque::new())),
         }
     }
 
@@ -453,17 +414,13 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
         let (value, tie) = source.with(|state, left| {
             let value = make(state.value());
             let tie = state.open.then(|| {
-                state.tie(left, |since| {
-                    Box::new(Part {
-                        make,
-                        part,
-                        inbox: self.inbox.clone(),
-                        what: self.what,
-                        origin: self.origin.since(since),
-                        height: self.height,
-                        any: self.any.clone(),
-                    })
-                })
+                let tie = Tie {
+                    follow: self.follow_part(part, make),
+                    follower: self.any.clone(),
+                    what: self.what,
+                    origin: self.origin.since(state.seq),
+                };
+                state.observers.join_tie(tie, left)
             });
             (value, tie)
         });
@@ -475,14 +432,34 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
         value
     }
 
+    /// Follows one source: leaves its part in the inbox, as long as there is one.
+    fn follow_part<T: 'static>(&self, part: usize, make: fn(&T) -> P) -> Follow<T> {
+        let (inbox, this) = (Arc::downgrade(&self.inbox), self.any.clone());
+        let key = (self.height, Arc::as_ptr(&this).addr());
+        Box::new(move |new, flow| {
+            let made = in_predicate(|| make(new));
+            let Some(inbox) = Weak::upgrade(&inbox) else {
+                return false;
+            };
+            let left = made.map(|value| {
+                inbox.with(|inbox| inbox.push_back((flow.cause, part, value)));
+                flow.joints.insert(key, this.clone());
+            });
+            // The state may have ended meanwhile: then this is the last that holds what was left for it.
+            if let Some(inbox) = Arc::into_inner(inbox) {
+                flow.debts.left.push(Box::new(inbox));
+            }
+            flow.goes_on(&this, left)
+        })
+    }
+
     /// The present values of all are there: now it is a state like others. What came meanwhile is in its first value.
     fn complete(self, value: V, apply: Apply<V, P>) -> View<V> {
         // Out here: a panic under the lock drops nothing there.
         let (mut value, mut older, mut parts) = (Some(value), None, Vec::new());
         self.view.host().with(|state, _| {
-            if let Some(came) = self.inbox.with(|inbox| inbox.as_mut().map(core::mem::take)) {
-                parts.extend(came.into_iter().map(|entry| (entry.part, entry.value)));
-            }
+            let came = self.inbox.with(core::mem::take);
+            parts.extend(came.into_iter().map(|(_, part, value)| (part, value)));
             if let (Some(first), false) = (&value, parts.is_empty()) {
                 older = Some(apply(first, core::mem::take(&mut parts)));
                 core::mem::swap(&mut older, &mut value);
@@ -490,9 +467,10 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
             state.value = value.take();
             let ties = state.observers.ties.as_mut().filter(|_| state.open);
             if let Some(ties) = ties {
-                ties.joint = Some(Box::new(Parts {
-                    inbox: self.inbox.clone(),
-                    apply,
+                let inbox = self.inbox.clone();
+                ties.join = Some(Box::new(move |cause, present| {
+                    let parts = inbox.with(|inbox| take_next(inbox, cause))?;
+                    Some(apply(present, parts))
                 }));
             }
         });
@@ -500,87 +478,17 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
     }
 }
 
-/// How a state with several sources follows one of them.
-struct Part<T, P> {
-    make: fn(&T) -> P,
-    part: usize,
-    inbox: Arc<Inbox<P>>,
-    what: &'static str,
-    origin: Origin,
-    height: u32,
-    any: Arc<dyn AnyState>,
-}
-
-impl<T, P: Send> Edge<T> for Part<T, P> {
-    fn follow(&mut self, new: &T, flow: &mut Flow<'_>) -> bool {
-        let made = catch(|| {
-            let _inside = enter(Inside::Predicate);
-            (self.make)(new)
-        });
-        let value = match made {
-            Ok(value) => value,
-            Err(panic) => {
-                flow.end(&self.any, panic);
-                return false;
-            }
-        };
-        let entry = Entry {
-            cause: flow.cause,
-            part: self.part,
-            value,
-        };
-        let open = self.inbox.with(|inbox| match inbox {
-            Some(inbox) => {
-                inbox.push_back(entry);
-                true
-            }
-            None => false,
-        });
-        if open {
-            let key = (self.height, Arc::as_ptr(&self.any).addr());
-            flow.joints.insert(key, self.any.clone());
-        }
-        open
-    }
-
-    fn follower(&self) -> Arc<dyn AnyState> {
-        self.any.clone()
-    }
-
-    fn origin(&self) -> (&'static str, Origin) {
-        (self.what, self.origin)
-    }
-}
-
-/// What a state with several sources makes of its inbox.
-struct Parts<V, P> {
-    inbox: Arc<Inbox<P>>,
-    apply: Apply<V, P>,
-}
-
-impl<V, P: Send> Joint<V> for Parts<V, P> {
-    fn next(&mut self, cause: (usize, u64), present: &V) -> Option<V> {
-        let parts = self.inbox.with(|inbox| take_next(inbox.as_mut()?, cause))?;
-        Some((self.apply)(present, parts))
-    }
-
-    fn close(&self) {
-        self.inbox.with(Option::take);
-    }
-}
-
 /// What goes next for this commit: its own parts together, or, where another commit's stands before one of them in the
 /// order of the same source, that one's. **No part overtakes an older one of the same source.**
-fn take_next<P>(inbox: &mut VecDeque<Entry<P>>, cause: (usize, u64)) -> Option<Vec<(usize, P)>> {
-    let own = inbox.iter().filter(|entry| entry.cause == cause);
-    let own: Vec<usize> = own.map(|entry| entry.part).collect();
-    let first = inbox.iter().find(|entry| own.contains(&entry.part))?.cause;
+fn take_next<P>(inbox: &mut VecDeque<(Cause, usize, P)>, cause: Cause) -> Option<Vec<(usize, P)>> {
+    let own = inbox.iter().filter(|entry| entry.0 == cause);
+    let own: Vec<usize> = own.map(|entry| entry.1).collect();
+    let first = inbox.iter().find(|entry| own.contains(&entry.1))?.0;
     let (mut taken, mut stays) = (Vec::new(), Vec::new());
     let mut at = 0;
-    while let Some(entry) = inbox.get(at) {
-        let part = entry.part;
-        if entry.cause == first && own.contains(&part) && !stays.contains(&part) {
-            taken.extend(inbox.remove(at).map(|entry| (part, entry.value)));
+    while let Some(&(cause, part, _)) = inbox.get(at) {
+        if cause == first && own.contains(&part) && !stays.contains(&part) {
+            taken.extend(inbox.remove(at).map(|(_, part, value)| (part, value)));
         } else {
             stays.push(part);
             at += 1;

@@ -124,9 +124,8 @@ impl Inspection {
         for place in of.line.iter() {
             add("paced", place.origin, Details::Paced);
         }
-        for edge in of.ties.iter().flat_map(|ties| ties.edges()) {
-            let (what, origin) = edge.origin();
-            add(what, origin, Details::Derived);
+        for tie in of.ties.iter().flat_map(|ties| ties.iter()) {
+            add(tie.what, tie.origin, Details::Derived);
         }
         Self {
             version: state.seq,

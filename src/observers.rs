@@ -10,15 +10,19 @@ mod seat;
 mod ties;
 mod waits;
 
-pub(crate) use calls::{Call, CallSeat, Calls, Hand, Heard, Report, Turn};
+pub(crate) use calls::{Call, CallSeat, Calls, Hand, Heard, Turn};
 pub(crate) use history::History;
 pub(crate) use line::{Line, Place as LinePlace};
 pub use seat::Overflow;
 pub(crate) use seat::{Buffer, Item, Ring, SHORT, Seat, feed};
-pub(crate) use ties::{Edge, Joint, Ties};
-pub(crate) use waits::{Asked, LeftWait, Method, Outcome, Predicate, Test, Waits};
+pub(crate) use ties::{Follow, Tie, Ties};
+pub(crate) use waits::{
+    Asked, Desk, Method, Outcome, Predicate, Shown, Test, Waits, Withdrawn, find_equal,
+};
 
-use crate::settle::{AnyState, Debts, FEW, Flow, Owed, Settlement, Source, let_go, tell_the_end};
+use crate::settle::{
+    AnyState, Debts, FEW, Flow, Owed, Settlement, Source, is_settling, let_go, tell_the_end,
+};
 use crate::slab::{Key, Slab};
 use crate::sync::{Arc, Panic, Pieces, catch, wake};
 use alloc::boxed::Box;
@@ -145,6 +149,7 @@ impl<T> Observers<T> {
     /// Shows a commit to everybody: watchers, waits and derived states have it when this returns.
     #[inline]
     pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, debts: &mut Debts) {
+        let followed = self.has_followers();
         let mut out = Outgoing::new(debts, &mut self.dues);
         if let Some(history) = &mut self.history {
             history.keep(old, &mut out);
@@ -158,8 +163,10 @@ impl<T> Observers<T> {
             }
         }
         if let Some(calls) = &mut self.calls {
-            match catch(|| calls.line_up(seq, old, new)) {
-                Ok(Some(ticket)) => debts.own.call(ticket),
+            // Before anything is owed there is nothing to do but this.
+            let here = !followed && out.debts.is_empty() && !is_settling();
+            match catch(|| calls.line_up(seq, old, new, here)) {
+                Ok(Some(ticket)) => out.debts.own.call(ticket),
                 Ok(None) => {}
                 Err(panic) => out.trouble(panic),
             }
@@ -168,7 +175,7 @@ impl<T> Observers<T> {
 
     #[inline]
     pub(crate) fn has_followers(&self) -> bool {
-        self.ties.as_ref().is_some_and(|ties| ties.has_edges())
+        self.ties.as_ref().is_some_and(|ties| ties.has_followers())
     }
 
     /// Shows a commit to those derived from this state.
@@ -177,7 +184,7 @@ impl<T> Observers<T> {
         if let Some(ties) = &mut self.ties {
             ties.follow(new, flow, &mut done);
         }
-        left.things.extend(done.into_iter().map(Thing::Edge));
+        left.things.extend(done.into_iter().map(Thing::Tie));
     }
 
     // Joining
@@ -199,9 +206,9 @@ impl<T> Observers<T> {
     }
 
     /// A derived state counts as a view.
-    pub(crate) fn join_tie(&mut self, edge: Box<dyn Edge<T>>, left: &mut Left<T>) -> Key {
+    pub(crate) fn join_tie(&mut self, tie: Tie<T>, left: &mut Left<T>) -> Key {
         let ties = self.ties.get_or_insert_with(|| Box::new(Ties::new()));
-        let key = ties.join(edge);
+        let key = ties.add(tie);
         self.join_view(left);
         key
     }
@@ -240,7 +247,7 @@ impl<T> Observers<T> {
 
     /// A wait gives up its desk.
     #[inline]
-    pub(crate) fn leave_wait(&mut self, key: Key) -> Option<LeftWait<T>> {
+    pub(crate) fn leave_wait(&mut self, key: Key) -> Option<(Desk<T>, Withdrawn<T>)> {
         let left = self.waits.as_mut()?.leave(key);
         self.fit_wakers();
         self.fit_values();
@@ -263,11 +270,9 @@ impl<T> Observers<T> {
     fn lookers_changed(&mut self, left: &mut Left<T>) {
         let lookers = self.lookers();
         if let (Some(waits), true) = (&mut self.waits, lookers <= 1) {
-            if waits.counts() {
-                let mut debts = Debts::new();
-                waits.count(lookers, &mut Outgoing::new(&mut debts, &mut self.dues));
-                self.hand_out(debts.own, left);
-            }
+            let mut debts = Debts::new();
+            waits.count(lookers, &mut Outgoing::new(&mut debts, &mut self.dues));
+            self.hand_out(debts.own, left);
         }
     }
 
@@ -303,7 +308,8 @@ impl<T> Observers<T> {
                 left.extend(sleeper.map(Thing::Sleeper));
             }
             Place::Wait(key) => {
-                left.extend(self.leave_wait(key).map(Thing::Wait));
+                let wait = self.leave_wait(key);
+                left.extend(wait.map(|(desk, withdrawn)| Thing::Wait(desk, withdrawn)));
             }
             Place::View => {
                 self.views -= 1;
@@ -311,7 +317,7 @@ impl<T> Observers<T> {
             }
             Place::Callback(key) => {
                 let call = self.calls.as_mut().and_then(|calls| calls.leave(key));
-                left.extend(call.map(Thing::Call));
+                left.extend(call.map(Thing::Callback));
                 self.let_sources_go(left);
             }
             Place::Paced(key) => {
@@ -320,8 +326,8 @@ impl<T> Observers<T> {
                 left.wake(next);
             }
             Place::Tie(key) => {
-                let edge = self.ties.as_mut().and_then(|ties| ties.leave(key));
-                left.extend(edge.map(Thing::Edge));
+                let tie = self.ties.as_mut().and_then(|ties| ties.leave(key));
+                left.extend(tie.map(Thing::Tie));
                 self.views -= 1;
                 self.looker_left(left);
             }
@@ -358,24 +364,22 @@ impl<T> Observers<T> {
             }
         }
         if let Some(waits) = &mut self.waits {
-            for wait in waits.end(&mut out) {
-                left.push(Thing::Wait(wait));
+            for (desk, withdrawn) in waits.end(&mut out) {
+                left.push(Thing::Wait(desk, withdrawn));
             }
         }
         self.hand_out(debts.own, left);
         if let Some(calls) = &mut self.calls {
-            for call in calls.end() {
-                left.push(Thing::Call(call));
-            }
+            calls.end(left);
         }
         for place in self.line.take_all() {
             left.extend(place.waker.map(Thing::Sleeper));
         }
-        let edges = self.ties.as_mut().map_or(Vec::new(), |ties| ties.end());
-        if !edges.is_empty() {
+        let ended = self.ties.as_mut().map_or(Vec::new(), |ties| ties.end());
+        if !ended.is_empty() {
             let followers = &mut left.ties.get_or_insert_default().followers;
-            followers.extend(edges.iter().map(|edge| edge.follower()));
-            left.things.extend(edges.into_iter().map(Thing::Edge));
+            followers.extend(ended.iter().map(|tie| tie.follower.clone()));
+            left.things.extend(ended.into_iter().map(Thing::Tie));
         }
     }
 }
@@ -384,9 +388,13 @@ impl<T> Observers<T> {
 #[expect(dead_code, reason = "held to be dropped")]
 pub(crate) enum Thing<T> {
     Seat(Seat<T>),
-    Wait(LeftWait<T>),
-    Call(CallSeat<T>),
-    Edge(Box<dyn Edge<T>>),
+    Wait(Desk<T>, Withdrawn<T>),
+    Callback(CallSeat<T>),
+    /// The closure alone: its guard was dropped while it ran.
+    Call(Call<T>),
+    /// What callbacks have been given.
+    Heard(Heard<T>),
+    Tie(Tie<T>),
     History(Box<History<T>>),
     Value(T),
     /// Of somebody who sleeps no longer: only dropped.
@@ -439,7 +447,7 @@ impl<T> Left<T> {
         ties.map_or(Vec::new(), |ties| core::mem::take(&mut ties.followers))
     }
 
-    fn extend(&mut self, thing: Option<Thing<T>>) {
+    pub(crate) fn extend(&mut self, thing: Option<Thing<T>>) {
         self.things.extend(thing);
     }
 
@@ -447,9 +455,10 @@ impl<T> Left<T> {
         self.extend(waker.map(Thing::Waker));
     }
 
+    /// Each piece by itself; a panic goes on at the end.
     #[cold]
     #[inline(never)]
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         let mut pieces = Pieces::new();
         for thing in core::mem::take(&mut self.things) {
             pieces.run(|| match thing {
@@ -464,7 +473,6 @@ impl<T> Left<T> {
 }
 
 impl<T> Drop for Left<T> {
-    /// Each piece by itself; a panic goes on at the end.
     #[inline]
     fn drop(&mut self) {
         if !self.is_empty() {

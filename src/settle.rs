@@ -180,6 +180,9 @@ impl Settlement {
     }
 }
 
+/// What tells one commit from all others: the state and its version.
+pub(crate) type Cause = (usize, u64);
+
 /// A state, as whoever settles sees it.
 pub(crate) trait Settles {
     /// Takes the next wakers of a chain into `few`.
@@ -243,7 +246,7 @@ pub(crate) fn tell_the_end(followers: Vec<Arc<dyn AnyState>>, pieces: &mut Piece
 /// lock. A state with several sources comes after all of them: by height.
 pub(crate) struct Flow<'a> {
     /// Tells this commit from others.
-    pub(crate) cause: (usize, u64),
+    pub(crate) cause: Cause,
     /// Maps that have moved, and have not passed it on yet.
     pub(crate) moved: Vec<Arc<dyn AnyState>>,
     /// States with several sources for which there is something.
@@ -255,7 +258,7 @@ pub(crate) struct Flow<'a> {
 }
 
 impl<'a> Flow<'a> {
-    pub(crate) fn new(cause: (usize, u64), debts: &'a mut More) -> Self {
+    pub(crate) fn new(cause: Cause, debts: &'a mut More) -> Self {
         Self {
             cause,
             moved: Vec::new(),
@@ -355,6 +358,11 @@ const DEEP: usize = 16;
 
 per_thread! {
     fn errands() -> Errands = Errands { depth: 0, wakers: VecDeque::new(), left: VecDeque::new() }
+}
+
+/// Whether this thread settles something: a setter inside does not wait.
+pub(crate) fn is_settling() -> bool {
+    errands(|errands| errands.depth > 0)
 }
 
 /// A settlement of this thread.

@@ -21,9 +21,9 @@ pub(crate) use atomics::{Counter, Version};
 pub(crate) use backend::{Counter, Version};
 
 #[cfg(not(feature = "portable-atomic"))]
-pub(crate) use alloc::sync::Arc;
+pub(crate) use alloc::sync::{Arc, Weak};
 #[cfg(feature = "portable-atomic")]
-pub(crate) use portable_atomic_util::Arc;
+pub(crate) use portable_atomic_util::{Arc, Weak};
 
 /// A handle that forgets its type. The `Arc` of targets without compare-and-swap cannot on its own: there a second one
 /// holds the first, which costs an allocation.

@@ -3,11 +3,11 @@
 //! **A turn cannot be lost**: it is a value whose drop gives it up, and whatever of the user's runs meanwhile is
 //! caught. (Models `turn_*`.)
 
-use super::Shared;
-use crate::observers::{Hand, Left, Report, Turn};
+use super::{Shared, State};
+use crate::observers::{Hand, Left, Turn};
 use crate::park::block_on;
 use crate::settle::{Chain, Settles};
-use crate::sync::{MAY_WAIT, Pieces, catch, clock};
+use crate::sync::{MAY_WAIT, Pieces};
 use core::task::Waker;
 
 impl<T> Settles for Shared<T> {
@@ -27,25 +27,33 @@ impl<T> Settles for Shared<T> {
     }
 
     fn call_back(&self, ticket: u64, pieces: &mut Pieces) {
+        // Who was told, and is not the one, tells the next.
+        let mut told = false;
         loop {
             let mut mine = Mine {
                 shared: self,
                 ticket,
                 hand: Hand::new(),
+                left: Left::new(),
                 over: true,
-                wanted: false,
+                tell: 0,
             };
-            match mine.ask() {
-                Turn::Yours => return mine.take(pieces),
-                Turn::Taken if MAY_WAIT => {
-                    let listener = self.turns.listen();
-                    // It may have been given up before we listened.
-                    if mine.ask_again() {
-                        block_on(listener);
-                    }
-                }
-                // Whoever has the turn calls this one back as well, or has done so.
-                Turn::Taken | Turn::Done => return,
+            let turn = mine.ask();
+            if turn == Turn::Yours {
+                return mine.take(pieces);
+            }
+            if told {
+                self.turns.notify(mine.tell);
+            }
+            // With interrupts whoever has the turn calls this one back as well.
+            if turn == Turn::Done || !MAY_WAIT {
+                return;
+            }
+            let listener = self.turns.listen();
+            // It may have been given up before we listened.
+            if mine.sleeps() {
+                block_on(listener);
+                told = true;
             }
         }
     }
@@ -56,10 +64,12 @@ struct Mine<'a, T> {
     shared: &'a Shared<T>,
     ticket: u64,
     hand: Hand<T>,
+    /// What callbacks and transitions left.
+    left: Left<T>,
     /// It is given up, or was never had.
     over: bool,
-    /// Others wait to be told that it was given up.
-    wanted: bool,
+    /// How many to tell that the turn is free.
+    tell: usize,
 }
 
 impl<T> Mine<'_, T> {
@@ -70,72 +80,51 @@ impl<T> Mine<'_, T> {
                 return Turn::Done;
             };
             let turn = calls.ask(self.ticket);
+            self.tell = calls.sleepers_to_tell();
             self.over = turn != Turn::Yours;
             if !self.over {
-                self.over = !calls.step(self.ticket, &mut self.hand);
-                self.wanted = self.over && calls.somebody_waits();
+                self.step(state);
             }
             turn
         });
         asked.unwrap_or(Turn::Done)
     }
 
-    /// Whether somebody else still has the turn; then who gives it up will tell us.
-    fn ask_again(&mut self) -> bool {
-        let waits = self.shared.lock.enter(|state| {
+    /// Whether to sleep: somebody else still has the turn, and will tell us.
+    fn sleeps(&mut self) -> bool {
+        let sleeps = self.shared.lock.enter(|state| {
             let calls = state.observers.calls.as_mut();
-            calls.is_some_and(|calls| calls.wait_for_turn(self.ticket))
+            calls.is_some_and(|calls| calls.sleeps(self.ticket))
         });
-        waits.unwrap_or(false)
+        sleeps.unwrap_or(false)
+    }
+
+    fn step(&mut self, state: &mut State<T>) {
+        if let Some(calls) = &mut state.observers.calls {
+            self.over = !calls.step(self.ticket, &mut self.hand, &mut self.left);
+            self.tell = calls.sleepers_to_tell();
+        }
+        // A callback that is finished may have been the last that looked.
+        if self.over {
+            state.observers.let_sources_go(&mut self.left);
+        }
     }
 
     /// Calls back all up to the ticket, then gives the turn up.
     fn take(mut self, pieces: &mut Pieces) {
+        let shared = self.shared;
         loop {
-            self.call();
-            let hand = &mut self.hand;
-            let spent = &mut hand.spent;
-            pieces.run(|| spent.heard = None);
-            pieces.run(|| spent.call = None);
-            while let Some(seat) = spent.seats.pop() {
-                pieces.run(|| drop(seat));
-            }
+            self.hand.call();
+            let mut left = core::mem::replace(&mut self.left, Left::new());
+            pieces.run(|| left.clear());
             if self.over {
                 break;
             }
-            let mut left = Left::new();
-            self.shared.lock.enter(|state| {
-                if let Some(calls) = &mut state.observers.calls {
-                    self.over = !calls.step(self.ticket, &mut self.hand);
-                    self.wanted = self.over && calls.somebody_waits();
-                }
-                // A callback that is finished may have been the last that looked.
-                if self.over {
-                    state.observers.let_sources_go(&mut left);
-                }
-            });
-            pieces.run(|| drop(left));
+            shared.lock.enter(|state| self.step(state));
         }
-        if self.wanted {
-            self.shared.turns.notify(usize::MAX);
+        if self.tell > 0 {
+            shared.turns.notify(self.tell);
         }
-    }
-
-    /// Runs the callback in hand. One that panics stays registered, and its panic ends here.
-    fn call(&mut self) {
-        let Some((call, heard)) = self.hand.ready() else {
-            return;
-        };
-        let began = clock();
-        let result = catch(|| call.call(heard));
-        let took = clock().zip(began).map(|(now, began)| now - began);
-        let panicked = result.is_err();
-        let finished = result.unwrap_or(false);
-        self.hand.report = Some(Report {
-            finished,
-            panicked,
-            took,
-        });
     }
 }
 
@@ -145,7 +134,7 @@ impl<T> Drop for Mine<'_, T> {
         if !self.over {
             self.shared.lock.enter(|state| {
                 if let Some(calls) = &mut state.observers.calls {
-                    calls.abandon(&mut self.hand);
+                    calls.abandon(&mut self.left);
                 }
             });
             self.shared.turns.notify(usize::MAX);

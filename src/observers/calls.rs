@@ -1,20 +1,22 @@
 //! The callbacks of one state, and the line of transitions that they have not had yet.
 //!
 //! ```text
-//! commit ─▶ ticket n joins the line          the turn: free, or one thread's
+//! commit ─▶ ticket n joins the line                             the turn: free, or one thread's
 //! setter ─▶ is n called back?  yes: done
-//!                              no, turn free:  takes it, calls back everything up to n, gives it up
-//!                              no, turn taken: waits until the turn is given up, and asks again
+//!                              no, the turn is free and nobody is here for an earlier one:
+//!                                  takes it, calls back everything up to n, gives it up
+//!                              no: sleeps until it is told, and asks again
 //! ```
 //!
 //! **Whoever left a ticket comes back for it**: its setter before it returns, or the outermost setter of its thread. So
-//! whoever has the turn calls back what came before its own ticket and no more: nobody works for others without limit,
-//! and nothing is left behind. Only with interrupts nobody may wait: there the turn is given up with the line empty.
-//! (Models `turn_*`; Spin's `turns.pml`.)
+//! whoever has the turn calls back its own ticket, and before it those whose setters are still busy elsewhere (waking,
+//! or inside a callback of another state), and no more: nobody works for others without limit, nobody waits for
+//! anything but callbacks, and nothing is left behind. Only with interrupts nobody may wait: there the turn is given
+//! up with the line empty. (Models `turn_*`; Spin's `turns.pml`.)
 
-use super::Origin;
+use super::{Left, Origin, Thing};
 use crate::slab::{Key, Slab};
-use crate::sync::MAY_WAIT;
+use crate::sync::{MAY_WAIT, catch, clock};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -27,15 +29,23 @@ pub(crate) enum Heard<T> {
     Present(Key, T),
 }
 
-/// A callback, as the thread that has the turn sees it.
-pub(crate) trait Call<T>: Send {
-    /// Says whether that was its last call.
-    fn call(&mut self, heard: &Heard<T>) -> bool;
+/// Where the setter of a ticket is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Busy elsewhere: whoever comes first calls back this one too.
+    Away,
+    /// On its way to the turn.
+    Here,
+    /// Asleep until it is told.
+    Asleep,
 }
+
+/// A callback. Says whether that was its last call.
+pub(crate) type Call<T> = Box<dyn FnMut(&Heard<T>) -> bool + Send>;
 
 /// A callback's place. Its closure is out while it runs.
 pub(crate) struct CallSeat<T> {
-    call: Option<Box<dyn Call<T>>>,
+    call: Option<Call<T>>,
     pub(crate) origin: Origin,
     pub(crate) runs: u64,
     pub(crate) panics: u64,
@@ -48,24 +58,17 @@ impl<T> CallSeat<T> {
     }
 }
 
-/// How a call went.
-pub(crate) struct Report {
-    pub(crate) finished: bool,
-    pub(crate) panicked: bool,
-    pub(crate) took: Option<Duration>,
-}
-
 pub(crate) struct Calls<T> {
     seats: Slab<CallSeat<T>>,
     clone: fn(&T) -> T,
-    line: VecDeque<Heard<T>>,
+    line: VecDeque<(Heard<T>, Owner)>,
     /// Tickets before this one have left the line.
     begun: u64,
     /// Tickets before this one are called back.
     done: u64,
     /// Somebody has the turn.
     taken: bool,
-    /// Somebody waits for it to be given up.
+    /// Somebody sleeps whose ticket another calls back.
     wanted: bool,
     /// The state is gone: callbacks that have had everything go too.
     ended: bool,
@@ -76,31 +79,9 @@ pub(crate) struct Hand<T> {
     heard: Option<Heard<T>>,
     /// The seat whose closure is in hand, or was.
     at: Option<Key>,
-    pub(crate) call: Option<Box<dyn Call<T>>>,
-    pub(crate) report: Option<Report>,
-    /// To be dropped outside.
-    pub(crate) spent: Spent<T>,
-}
-
-/// What a step left, to be dropped where no lock is held.
-pub(crate) struct Spent<T> {
-    pub(crate) heard: Option<Heard<T>>,
-    pub(crate) call: Option<Box<dyn Call<T>>>,
-    pub(crate) seats: alloc::vec::Vec<CallSeat<T>>,
-}
-
-impl<T> Spent<T> {
-    const fn new() -> Self {
-        Self {
-            heard: None,
-            call: None,
-            seats: alloc::vec::Vec::new(),
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.heard.is_none() && self.call.is_none() && self.seats.is_empty()
-    }
+    call: Option<Call<T>>,
+    /// How the call went: whether it was the last one; `None` if it panicked. And how long it took.
+    went: (Option<bool>, Option<Duration>),
 }
 
 impl<T> Hand<T> {
@@ -109,14 +90,17 @@ impl<T> Hand<T> {
             heard: None,
             at: None,
             call: None,
-            report: None,
-            spent: Spent::new(),
+            went: (None, None),
         }
     }
 
-    /// The callback in hand, and what it is to be given.
-    pub(crate) fn ready(&mut self) -> Option<(&mut dyn Call<T>, &Heard<T>)> {
-        Some((self.call.as_deref_mut()?, self.heard.as_ref()?))
+    /// Runs the callback in hand. One that panics stays registered, and its panic ends here.
+    pub(crate) fn call(&mut self) {
+        if let (Some(call), Some(heard)) = (&mut self.call, &self.heard) {
+            let began = clock();
+            let last = catch(|| call(heard)).ok();
+            self.went = (last, clock().zip(began).map(|(now, began)| now - began));
+        }
     }
 }
 
@@ -153,7 +137,7 @@ impl<T> Calls<T> {
         self.seats.iter()
     }
 
-    pub(crate) fn join(&mut self, call: Box<dyn Call<T>>, origin: Origin) -> Key {
+    pub(crate) fn join(&mut self, call: Call<T>, origin: Origin) -> Key {
         self.seats.join(CallSeat {
             call: Some(call),
             origin,
@@ -167,53 +151,85 @@ impl<T> Calls<T> {
         self.seats.leave(key)
     }
 
-    /// Lines up; `None` if nobody is there to be called.
-    pub(crate) fn line_up(&mut self, seq: u64, old: &T, new: &T) -> Option<u64> {
+    /// Lines up; `None` if nobody is there to be called. `here`: the setter has nothing else to see to.
+    pub(crate) fn line_up(&mut self, seq: u64, old: &T, new: &T, here: bool) -> Option<u64> {
         if self.seats.is_empty() {
             return None;
         }
         let clone = self.clone;
-        Some(self.push(Heard::Transition(Transition {
+        let change = Transition {
             old: clone(old),
             new: clone(new),
             seq,
             missed: 0,
-        })))
+        };
+        Some(self.push(Heard::Transition(change), here))
     }
 
-    pub(crate) fn push(&mut self, heard: Heard<T>) -> u64 {
+    pub(crate) fn push(&mut self, heard: Heard<T>, here: bool) -> u64 {
         let ticket = self.begun + self.line.len() as u64;
-        self.line.push_back(heard);
+        let owner = if here { Owner::Here } else { Owner::Away };
+        self.line.push_back((heard, owner));
         ticket
     }
 
-    /// Asks for the turn.
-    pub(crate) fn ask(&mut self, ticket: u64) -> Turn {
+    fn owner(&mut self, ticket: u64) -> Option<&mut Owner> {
+        let at = ticket.checked_sub(self.begun)?;
+        self.line.get_mut(at as usize).map(|(_, owner)| owner)
+    }
+
+    /// Where this ticket stands.
+    fn turn(&self, ticket: u64) -> Turn {
+        let before = ticket.saturating_sub(self.begun) as usize;
+        let mut before = self.line.iter().take(before);
         if self.done > ticket {
             Turn::Done
-        } else if self.taken {
+        } else if self.taken || MAY_WAIT && before.any(|(_, owner)| *owner != Owner::Away) {
             Turn::Taken
         } else {
-            self.taken = true;
             Turn::Yours
         }
     }
 
-    /// Whether to wait for the turn to be given up.
-    pub(crate) fn wait_for_turn(&mut self, ticket: u64) -> bool {
-        let waits = self.taken && self.done <= ticket;
-        self.wanted |= waits;
-        waits
+    /// Asks for the turn.
+    pub(crate) fn ask(&mut self, ticket: u64) -> Turn {
+        let turn = self.turn(ticket);
+        self.taken |= turn == Turn::Yours;
+        if let Some(owner) = self.owner(ticket) {
+            *owner = Owner::Here;
+        }
+        turn
     }
 
-    /// Whether there is somebody to tell that the turn is free.
-    pub(crate) fn somebody_waits(&mut self) -> bool {
-        core::mem::take(&mut self.wanted)
+    /// Asks once more, now that it listens; whether to sleep then.
+    pub(crate) fn sleeps(&mut self, ticket: u64) -> bool {
+        let sleeps = self.turn(ticket) == Turn::Taken;
+        if sleeps {
+            match self.owner(ticket) {
+                Some(owner) => *owner = Owner::Asleep,
+                // It is called back right now.
+                None => self.wanted = true,
+            }
+        }
+        sleeps
+    }
+
+    /// How many of those who sleep to tell that the turn is free: the first in line, or all if some of them are done.
+    pub(crate) fn sleepers_to_tell(&mut self) -> usize {
+        if self.taken {
+            return 0;
+        }
+        if core::mem::take(&mut self.wanted) {
+            return usize::MAX;
+        }
+        let mut owners = self.line.iter().map(|(_, owner)| *owner);
+        let first = owners.find(|owner| *owner != Owner::Away);
+        usize::from(first == Some(Owner::Asleep))
     }
 
     /// Takes back the callback that ran and gives out the next one. `false`: the turn is given up, `ticket` is done.
-    pub(crate) fn step(&mut self, ticket: u64, hand: &mut Hand<T>) -> bool {
-        self.take_back(hand);
+    pub(crate) fn step(&mut self, ticket: u64, hand: &mut Hand<T>, left: &mut Left<T>) -> bool {
+        self.take_back(hand, left);
         loop {
             if let Some(heard) = &hand.heard {
                 let next = match (heard, hand.at) {
@@ -239,73 +255,78 @@ impl<T> Calls<T> {
                     }
                     continue;
                 }
-                hand.spent.heard = hand.heard.take();
+                left.extend(hand.heard.take().map(Thing::Heard));
                 self.done += 1;
             }
             hand.at = None;
             if MAY_WAIT && self.done > ticket {
                 break;
             }
-            hand.heard = self.line.pop_front();
-            if hand.heard.is_none() {
+            let Some((heard, owner)) = self.line.pop_front() else {
                 break;
-            }
+            };
+            self.wanted |= owner == Owner::Asleep;
+            hand.heard = Some(heard);
             self.begun += 1;
             // Between two transitions what is spent is dropped.
-            if !hand.spent.is_empty() {
+            if !left.is_empty() {
                 return true;
             }
         }
-        self.give_up(&mut hand.spent);
+        self.give_up(left);
         false
     }
 
-    fn take_back(&mut self, hand: &mut Hand<T>) {
-        let (Some(at), Some(call), Some(report)) = (hand.at, hand.call.take(), hand.report.take())
-        else {
+    fn take_back(&mut self, hand: &mut Hand<T>, left: &mut Left<T>) {
+        let (Some(at), Some(call)) = (hand.at, hand.call.take()) else {
             return;
         };
+        let (last, took) = hand.went;
         match self.seats.get(at) {
-            Some(_) if report.finished => {
-                hand.spent.seats.extend(self.seats.leave(at));
-                hand.spent.call = Some(call);
-            }
             Some(seat) => {
                 seat.call = Some(call);
                 seat.runs += 1;
-                seat.panics += u64::from(report.panicked);
-                seat.longest = seat.longest.max(report.took);
+                seat.panics += u64::from(last.is_none());
+                seat.longest = seat.longest.max(took);
+                if last == Some(true) {
+                    left.extend(self.seats.leave(at).map(Thing::Callback));
+                }
             }
             // Its guard was dropped meanwhile.
-            None => hand.spent.call = Some(call),
+            None => left.push(Thing::Call(call)),
         }
     }
 
     /// The turn is free again.
-    pub(crate) fn give_up(&mut self, spent: &mut Spent<T>) {
+    fn give_up(&mut self, left: &mut Left<T>) {
         self.taken = false;
         if self.line.is_empty() {
             if self.line.capacity() > 64 {
                 self.line = VecDeque::new();
             }
             if self.ended {
-                spent.seats.append(&mut self.seats.take_all());
+                self.take_all(left);
             }
         }
     }
 
     /// A panic that nothing could catch ended this turn: its transition counts as called back.
-    pub(crate) fn abandon(&mut self, hand: &mut Hand<T>) {
+    pub(crate) fn abandon(&mut self, left: &mut Left<T>) {
         self.done = self.begun;
-        self.give_up(&mut hand.spent);
+        self.give_up(left);
+    }
+
+    fn take_all(&mut self, left: &mut Left<T>) {
+        for seat in self.seats.take_all() {
+            left.push(Thing::Callback(seat));
+        }
     }
 
     /// The state is gone. The callbacks go with it, or with the last transition in line.
-    pub(crate) fn end(&mut self) -> alloc::vec::Vec<CallSeat<T>> {
+    pub(crate) fn end(&mut self, left: &mut Left<T>) {
         self.ended = true;
-        if self.taken || !self.line.is_empty() {
-            return alloc::vec::Vec::new();
+        if !self.taken && self.line.is_empty() {
+            self.take_all(left);
         }
-        self.seats.take_all()
     }
 }

@@ -1,42 +1,37 @@
 //! What ties derived states to those that they are derived from.
 
 use super::Origin;
-use crate::settle::{AnyState, Flow, Source};
+use crate::settle::{AnyState, Cause, Flow, Source};
 use crate::slab::{Key, Slab};
 use crate::sync::Arc;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+/// Follows one transition, in the commit. Says whether it goes on following.
+pub(crate) type Follow<T> = Box<dyn FnMut(&T, &mut Flow<'_>) -> bool + Send>;
+
+/// Makes the next value that a commit leads to of the present one and what sources have left.
+pub(crate) type Join<T> = Box<dyn FnMut(Cause, &T) -> Option<T> + Send>;
+
 /// How one derived state follows this one.
-pub(crate) trait Edge<T>: Send {
-    /// Follows one transition, in the commit. Says whether it goes on following.
-    fn follow(&mut self, new: &T, flow: &mut Flow<'_>) -> bool;
-
-    /// Who follows.
-    fn follower(&self) -> Arc<dyn AnyState>;
-
-    /// Its method, and where it was made.
-    fn origin(&self) -> (&'static str, Origin);
-}
-
-/// How a state with several sources takes what they leave for it.
-pub(crate) trait Joint<T>: Send {
-    /// The next value that this commit leads to; its parts belong together.
-    fn next(&mut self, cause: (usize, u64), present: &T) -> Option<T>;
-
-    /// Takes nothing more: the state has ended.
-    fn close(&self);
+pub(crate) struct Tie<T> {
+    pub(crate) follow: Follow<T>,
+    pub(crate) follower: Arc<dyn AnyState>,
+    /// Its method.
+    pub(crate) what: &'static str,
+    pub(crate) origin: Origin,
 }
 
 /// The ties of one state, up and down.
 pub(crate) struct Ties<T> {
-    edges: Slab<Box<dyn Edge<T>>>,
+    down: Slab<Tie<T>>,
     pub(crate) height: u32,
     /// What it is derived from.
     pub(crate) sources: Vec<Source>,
     /// How many of those have not ended.
     pub(crate) open: usize,
-    pub(crate) joint: Option<Box<dyn Joint<T>>>,
+    /// Of one with several.
+    pub(crate) join: Option<Join<T>>,
 }
 
 impl<T> Ties<T> {
@@ -48,11 +43,11 @@ impl<T> Ties<T> {
     /// Of one that is derived from so many others.
     pub(crate) const fn derived(height: u32, open: usize) -> Self {
         Self {
-            edges: Slab::new(),
+            down: Slab::new(),
             height,
             sources: Vec::new(),
             open,
-            joint: None,
+            join: None,
         }
     }
 
@@ -60,40 +55,35 @@ impl<T> Ties<T> {
         self.height > 0
     }
 
-    pub(crate) fn join(&mut self, edge: Box<dyn Edge<T>>) -> Key {
-        self.edges.join(edge)
+    pub(crate) fn add(&mut self, tie: Tie<T>) -> Key {
+        self.down.join(tie)
     }
 
-    pub(crate) fn leave(&mut self, key: Key) -> Option<Box<dyn Edge<T>>> {
-        self.edges.leave(key)
+    pub(crate) fn leave(&mut self, key: Key) -> Option<Tie<T>> {
+        self.down.leave(key)
     }
 
-    pub(crate) fn edges(&self) -> impl Iterator<Item = &Box<dyn Edge<T>>> {
-        self.edges.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Tie<T>> {
+        self.down.iter()
     }
 
-    pub(crate) fn has_edges(&self) -> bool {
-        !self.edges.is_empty()
+    pub(crate) fn has_followers(&self) -> bool {
+        !self.down.is_empty()
     }
 
     /// Shows one transition to all that follow. Who is done with following is taken out.
-    pub(crate) fn follow(
-        &mut self,
-        new: &T,
-        flow: &mut Flow<'_>,
-        left: &mut Vec<Box<dyn Edge<T>>>,
-    ) {
-        let mut next = self.edges.first();
-        while let Some((key, edge)) = next {
-            if !edge.follow(new, flow) {
-                left.extend(self.edges.leave(key));
+    pub(crate) fn follow(&mut self, new: &T, flow: &mut Flow<'_>, left: &mut Vec<Tie<T>>) {
+        let mut next = self.down.first();
+        while let Some((key, tie)) = next {
+            if !(tie.follow)(new, flow) {
+                left.extend(self.down.leave(key));
             }
-            next = self.edges.after(key);
+            next = self.down.after(key);
         }
     }
 
     /// The state has ended: nobody has anything to follow.
-    pub(crate) fn end(&mut self) -> Vec<Box<dyn Edge<T>>> {
-        self.edges.take_all()
+    pub(crate) fn end(&mut self) -> Vec<Tie<T>> {
+        self.down.take_all()
     }
 }
