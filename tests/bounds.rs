@@ -131,11 +131,7 @@ fn every_commit_drops_what_it_replaced_and_evicted_and_no_more_on_its_own_thread
             most <= WATCHERS,
             "{setters} setters: {most} drops in one call"
         );
-        assert_eq!(
-            most >= WATCHERS / 2,
-            true,
-            "{setters} setters: {most} drops"
-        );
+        assert!(most >= WATCHERS / 2, "{setters} setters: {most} drops");
         drop(watchers);
     }
 }
@@ -218,7 +214,7 @@ fn callbacks_that_are_slow_let_no_heap_grow_with_any_number_of_setters_and_state
             .collect();
         let (most, ()) = most_during(|| {
             by_many(setters, 400 / setters, || {
-                drop(states[0].replace(Big::new(false)))
+                drop(states[0].replace(Big::new(false)));
             });
         });
         // Each setter has one transition on its way in each state, of two values, and a few in its hands.

@@ -2,12 +2,11 @@
 
 mod common;
 
-use common::{leaked, pending};
-use onlooker::{Callback, Watched};
+use common::{Barrier, eventually, in_time, leaked, observers};
+use onlooker::{Callback, Overflow, Watched};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
 
 type Log<T> = Arc<Mutex<Vec<T>>>;
 
@@ -259,136 +258,93 @@ fn a_panicking_callback_stays_and_harms_nobody() {
 }
 
 #[test]
-fn a_slow_callback_holds_up_neither_watchers_nor_waits() {
-    let state = leaked(0);
-    let (entered, inside) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let released = Mutex::new(released);
-    let (calls, sink) = log();
-    let callback = state.on_change(move |change| {
-        if change.new == 1 {
-            entered.send(()).unwrap();
-            released.lock().unwrap().recv().unwrap();
+fn a_slow_callback_holds_up_neither_watchers_nor_waits_nor_views_also_of_later_transitions() {
+    in_time(|| {
+        let (state, barrier) = (leaked(0), Barrier::new());
+        let (calls, sink) = log();
+        let held = barrier.clone();
+        let callback = state.on_change(move |change| {
+            if change.new == 1 {
+                held.pass();
+            }
+            sink.lock().unwrap().push(change.new);
+        });
+        let view = state.view();
+        let mapped = view.map(|n| n * 10);
+        let mut watcher = state.watch();
+        let (value, judged) = (state.wait_for(5), state.wait_until(|value| *value == 6));
+        let owned = view.wait_for_next(7);
+        let mut setters = vec![thread::spawn(move || state.set(1))];
+        barrier.arrived();
+        for n in 2..=8 {
+            // Each of them is held up until the callback has had the first, as it is part of their `set`.
+            setters.push(thread::spawn(move || state.set(n)));
+            assert_eq!(watcher.recv_blocking().unwrap().new, n - 1);
         }
-        sink.lock().unwrap().push(change.new);
+        assert_eq!((value.wait(), judged.wait(), owned.wait()), (5, 6, Ok(7)));
+        assert_eq!(mapped.wait_for(80).wait(), Ok(80));
+        assert_eq!(watcher.recv_blocking().unwrap().new, 8);
+        assert_eq!(view.get(), 8);
+        assert!(
+            calls.lock().unwrap().is_empty(),
+            "it is still in its first call"
+        );
+        barrier.open();
+        assert!(setters.into_iter().all(|setter| setter.join().unwrap()));
+        assert!(calls.lock().unwrap().iter().copied().eq(1..=8));
+        drop(callback);
     });
-    let mut watcher = state.watch();
-    let value = state.wait_for(50);
-    let judged = state.wait_until(|value| *value == 60);
-    let setter = thread::spawn(move || state.set(1));
-    inside.recv().unwrap();
-    for value in 2..=100 {
-        state.set(value);
-    }
-    // The callback is still in its first call.
-    assert!(calls.lock().unwrap().is_empty());
-    assert_eq!((value.wait(), judged.wait(), watcher.len()), (50, 60, 100));
-    assert_eq!(watcher.try_recv().unwrap().new, 1);
-    release.send(()).unwrap();
-    assert!(setter.join().unwrap());
-    assert_eq!(*calls.lock().unwrap(), (1..=100).collect::<Vec<_>>());
-    drop(callback);
 }
 
 #[test]
 fn a_drop_does_not_wait_for_a_running_call() {
-    let state = leaked(0);
-    let (entered, inside) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let released = Mutex::new(released);
-    let kept = Arc::new(());
-    let closure = kept.clone();
-    let callback = state.on_change(move |_| {
-        let _kept = &closure;
-        entered.send(()).unwrap();
-        released.lock().unwrap().recv().unwrap();
+    in_time(|| {
+        let (state, barrier) = (leaked(0), Barrier::new());
+        let (kept, held) = (Arc::new(()), barrier.clone());
+        let closure = kept.clone();
+        let callback = state.on_change(move |_| {
+            let _kept = &closure;
+            held.pass();
+        });
+        let setter = thread::spawn(move || state.set(1));
+        barrier.arrived();
+        drop(callback); // returns while the call runs
+        let later = thread::spawn(move || state.set(2));
+        eventually(|| state.get() == 2);
+        barrier.open();
+        assert!(setter.join().unwrap() && later.join().unwrap());
+        assert!(!barrier.somebody(), "no call started after the drop");
+        assert_eq!(Arc::strong_count(&kept), 1, "the closure went where it ran");
     });
-    let setter = thread::spawn(move || state.set(1));
-    inside.recv().unwrap();
-    drop(callback); // returns while the call runs
-    state.set(2);
-    release.send(()).unwrap();
-    setter.join().unwrap();
-    assert!(inside.try_recv().is_err(), "no call started after the drop");
-    assert_eq!(Arc::strong_count(&kept), 1);
 }
 
 #[test]
-fn a_hundred_thousand_nested_sets_need_no_stack() {
-    let run = || {
-        let state = leaked(0);
+fn a_callback_may_call_every_method_of_any_state() {
+    in_time(|| {
+        let (state, other) = (leaked(0_u32), leaked(0_u32));
         let callback = state.on_change(move |change| {
-            if change.new < 100_000 {
-                state.set(change.new + 1);
+            for target in [state, other] {
+                if change.new < 3 {
+                    target.set(change.new + 1);
+                    target.update(|n| n + 100);
+                    target.replace_with(|n| n - 100);
+                }
+                assert_eq!(target.try_set_paced(target.get()), Ok(false));
+                let mut watcher = target.watch_bounded(1, Overflow::DropOldest);
+                let wait = target.wait_for_change();
+                let view = target.view();
+                let owned = view.wait_until(|n| *n == u32::MAX);
+                assert!(target.view_count() >= 2 && !target.inspect().observers.is_empty());
+                drop((watcher.try_recv(), wait, owned, target.on_change(|_| ())));
+                drop(target.on_value(change.new, |_| ()));
             }
         });
         state.set(1);
-        assert_eq!(state.get(), 100_000);
+        let who = state.inspect();
+        assert!(format!("{who:?}").contains("panics: 0"), "{who}");
         drop(callback);
-        let judged = state.wait_until_next(move |value| {
-            if *value < 200_000 {
-                state.set(value + 1);
-            }
-            *value == 200_000
-        });
-        state.set(100_001);
-        assert_eq!(judged.wait(), 200_000);
-    };
-    let small = thread::Builder::new().stack_size(64 * 1024);
-    small.spawn(run).unwrap().join().unwrap();
-}
-
-/// A set of 1 that a callback holds up, so that what is set meanwhile piles up.
-struct Stuck {
-    _slow: Callback,
-    setter: thread::JoinHandle<bool>,
-    release: mpsc::Sender<()>,
-}
-
-impl Stuck {
-    fn new(state: &Arc<Watched<i32>>) -> Self {
-        let (release, blocked) = mpsc::channel();
-        let (entered, inside) = mpsc::channel();
-        let slow = state.on_change(move |_| {
-            let _ = entered.send(());
-            let _ = blocked.recv();
-        });
-        let state = state.clone();
-        let setter = thread::spawn(move || state.set(1));
-        inside.recv().unwrap();
-        Self {
-            _slow: slow,
-            setter,
-            release,
-        }
-    }
-}
-
-#[test]
-fn registering_for_the_present_value_waits_while_the_backlog_is_long() {
-    let state = Arc::new(Watched::new(0));
-    let stuck = Stuck::new(&state);
-    let made = Arc::new(AtomicUsize::new(0));
-    let registrar = thread::spawn({
-        let (state, made) = (state.clone(), made.clone());
-        move || {
-            for _ in 0..5_000 {
-                drop(state.on_value(1, |_| {}));
-                made.fetch_add(1, SeqCst);
-            }
-        }
+        assert_eq!((observers(state), observers(other)), (0, 0));
     });
-    // It has long been time enough for all of them.
-    let end = Instant::now() + Duration::from_millis(500);
-    while Instant::now() < end {
-        thread::yield_now();
-    }
-    let held_up = made.load(SeqCst);
-    drop(stuck.release);
-    registrar.join().unwrap();
-    assert!(stuck.setter.join().unwrap());
-    assert_eq!(made.load(SeqCst), 5_000);
-    assert!(held_up < 2_000, "{held_up} registered meanwhile");
 }
 
 #[test]
@@ -420,22 +376,4 @@ fn a_callback_that_drops_anothers_guard_costs_no_third_its_call() {
         assert!(calls.lock().unwrap().iter().copied().eq(called));
         guards.lock().unwrap().clear();
     }
-}
-
-#[test]
-fn a_paced_setter_waits_while_the_backlog_is_long() {
-    let state = Arc::new(Watched::new(0));
-    let stuck = Stuck::new(&state);
-    let mut held_up = None;
-    for value in 2..5_000 {
-        let mut set = state.set_paced(value);
-        if pending(&mut set) {
-            held_up = Some(set);
-            break;
-        }
-    }
-    let set = held_up.expect("thousands of transitions wait for one callback");
-    drop(stuck.release);
-    assert!(futures_lite::future::block_on(set));
-    assert!(stuck.setter.join().unwrap());
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Task, poll, ready};
 use futures_lite::{StreamExt, future};
-use onlooker::{Closed, Overflow, RecvTimeoutError, TryRecvError, Watched};
+use onlooker::{Closed, Overflow, TryRecvError, WaitError, Watched};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -32,16 +32,6 @@ fn the_last_value_is_received_before_the_end() {
         assert_eq!(watcher.try_recv(), Err(TryRecvError::Closed));
         assert_eq!(*watcher.seen(), 3);
     }
-}
-
-#[test]
-fn into_inner_ends_it_too() {
-    let state = Watched::new(String::from("a"));
-    let mut watcher = state.watch_bounded(1, Overflow::DropNewest);
-    state.set("b".into());
-    assert_eq!(state.into_inner(), "b");
-    assert_eq!(watcher.try_recv().unwrap().new, "b");
-    assert_eq!(watcher.try_recv(), Err(TryRecvError::Closed));
 }
 
 #[test]
@@ -73,14 +63,11 @@ fn a_time_out_and_the_end_are_told_apart() {
     let mut watcher = state.watch();
     assert_eq!(
         watcher.recv_timeout(Duration::ZERO),
-        Err(RecvTimeoutError::TimedOut)
+        Err(WaitError::TimedOut)
     );
     assert_eq!(watcher.try_recv(), Err(TryRecvError::Empty));
     drop(state);
-    assert_eq!(
-        watcher.recv_timeout(Duration::ZERO),
-        Err(RecvTimeoutError::Closed)
-    );
+    assert_eq!(watcher.recv_timeout(Duration::ZERO), Err(WaitError::Closed));
     assert_eq!(watcher.try_recv(), Err(TryRecvError::Closed));
 }
 
@@ -121,8 +108,8 @@ fn errors_read_alone_in_a_log() {
         TryRecvError::Empty.to_string(),
         TryRecvError::Closed.to_string(),
         onlooker::TimedOut.to_string(),
-        RecvTimeoutError::TimedOut.to_string(),
-        RecvTimeoutError::Closed.to_string(),
+        WaitError::TimedOut.to_string(),
+        WaitError::Closed.to_string(),
     ];
     for text in texts {
         assert!(text.contains("watched value"), "{text}");
@@ -131,7 +118,7 @@ fn errors_read_alone_in_a_log() {
         Box::new(Closed),
         Box::new(TryRecvError::Empty),
         Box::new(onlooker::TimedOut),
-        Box::new(RecvTimeoutError::TimedOut),
+        Box::new(WaitError::TimedOut),
     ];
     assert!(errors.iter().all(|error| error.source().is_none()));
 }

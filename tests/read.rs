@@ -201,40 +201,6 @@ fn waits_and_callbacks_are_no_watchers() {
     assert_eq!(state.watcher_count(), 1); // a forgotten one is alive
 }
 
-/// Not even `Debug`.
-#[derive(Clone, PartialEq)]
-struct Opaque;
-
-#[test]
-fn debug_needs_none_of_the_value() {
-    let state = Watched::new(Opaque);
-    assert!(format!("{state:?}").starts_with("Watched"));
-    let mut watcher = state.watch();
-    assert!(format!("{watcher:?}").starts_with("Watcher"));
-    assert!(format!("{:?}", state.reader()).starts_with("Reader"));
-    assert!(format!("{:?}", state.wait_for(Opaque)).starts_with("Wait"));
-    assert!(format!("{:?}", state.wait_for_change()).starts_with("Wait"));
-    assert!(format!("{:?}", state.wait_until(|_| false)).starts_with("Wait"));
-    assert!(format!("{:?}", state.on_change(|_| {})).starts_with("Callback"));
-    assert!(!format!("{:?}", state.set_paced(Opaque)).is_empty());
-    assert!(!format!("{:?}", state.wait_for(Opaque).until(std::future::ready(()))).is_empty());
-    assert!(!format!("{:?}", watcher.recv()).is_empty());
-    assert!(!format!("{:?}", watcher.wait_for(Opaque)).is_empty());
-    assert!(!format!("{:?}", watcher.wait_until(|_| false)).is_empty());
-}
-
-#[test]
-fn debug_tells_numbers_that_help() {
-    let state = Watched::new(0);
-    state.set(1);
-    let _watcher = state.watch();
-    let shown = format!("{state:?}");
-    assert!(
-        shown.contains("version: 1") && shown.contains("watchers: 1"),
-        "{shown}"
-    );
-}
-
 #[test]
 fn default_and_from_make_a_state_that_has_not_changed_yet() {
     let state: Watched<Vec<u8>> = Watched::default();

@@ -277,9 +277,11 @@ fn debug_inside_a_closure_of_the_same_state_says_locked_and_does_not_panic() {
 // The value's own code
 
 thread_local! {
-    static COMES_BACK: RefCell<Option<(&'static str, fn(&'static Watched<Nosy>), &'static Watched<Nosy>)>> =
+    static COMES_BACK: RefCell<Option<(&'static str, Act, &'static Watched<Nosy>)>> =
         const { RefCell::new(None) };
 }
+
+type Act = fn(&'static Watched<Nosy>);
 
 /// A value whose own code calls a state.
 #[derive(Debug)]
@@ -308,7 +310,6 @@ impl Clone for Nosy {
 
 #[test]
 fn a_value_that_calls_its_own_state_or_sets_another_while_it_is_compared_or_cloned_panics() {
-    type Act = fn(&'static Watched<Nosy>);
     let acts: [(&str, &str, Act); 9] = [
         ("set", "eq", |s| _ = s.set(Nosy(1))),
         ("set_if", "eq", |s| drop(s.set_if(Nosy(1), |_| true))),

@@ -73,7 +73,7 @@ async fn cases(spawn: fn(Job), timer: impl Timer<Sleep: Send> + Copy + Send + 's
         }
     }));
     assert_eq!(closing.await, Ok(7));
-    assert_eq!(watcher.wait_for(10).timeout(timer, LONG).await, Ok(Ok(10)));
+    assert_eq!(watcher.wait_for(10).timeout(timer, LONG).await, Ok(10));
     assert_eq!(
         state.wait_for(99).timeout(timer, SHORT).await,
         Err(TimedOut)
@@ -98,10 +98,7 @@ async fn cases(spawn: fn(Job), timer: impl Timer<Sleep: Send> + Copy + Send + 's
     );
     drop(for_ever);
     assert!(watcher.recv().timeout(timer, SHORT).await.is_err());
-    assert_eq!(
-        state.wait_for(99).until(state.wait_for(10)).await,
-        Err(TimedOut)
-    );
+    assert_eq!(state.wait_for(99).unless(state.wait_for(10)).await, Err(10));
 }
 
 #[test]

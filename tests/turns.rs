@@ -334,11 +334,10 @@ fn a_ring_of_states_set_from_every_side_never_deadlocks_and_calls_all_back() {
             })
             .collect();
         thread::scope(|scope| {
-            for at in 0..4 {
-                let state = ring[at];
+            for (state, at) in ring.iter().zip(0..4) {
                 scope.spawn(move || {
                     for n in 0..200 {
-                        state.set(8 * (4 * n + at as u32) + 1);
+                        state.set(8 * (4 * n + at) + 1);
                     }
                 });
             }

@@ -2,11 +2,10 @@
 
 mod common;
 
-use common::{leaked, panics, poll, ready};
+use common::{panics, poll, ready};
 use onlooker::{Overflow, Watched};
-use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread;
 
@@ -60,12 +59,27 @@ fn replace_is_a_transition_even_to_an_equal_value() {
     assert_eq!(state.replace(Plain(1)).0, 1);
     assert_eq!(state.version(), 1);
     assert_eq!(state.replace(Plain(2)).0, 1);
-    assert_eq!(state.version(), 2);
-    assert_eq!(state.into_inner().0, 2);
+    assert_eq!((state.version(), state.read(|plain| plain.0)), (2, 2));
 
     let state = Watched::new(1);
     let mut watcher = state.watch();
     state.replace(1);
+    let change = watcher.try_recv().unwrap();
+    assert_eq!((change.old, change.new, change.seq), (1, 1, 1));
+}
+
+#[test]
+fn replace_with_is_a_transition_from_the_present_value_and_gives_it_back() {
+    /// Not comparable, not cloneable.
+    struct Plain(u8);
+    let state = Watched::new(Plain(1));
+    assert_eq!(state.replace_with(|plain| Plain(plain.0 * 10)).0, 1);
+    assert_eq!(state.replace_with(|plain| Plain(plain.0)).0, 10);
+    assert_eq!((state.version(), state.read(|plain| plain.0)), (2, 10));
+
+    let state = Watched::new(1);
+    let mut watcher = state.watch();
+    assert_eq!(state.replace_with(|n| *n), 1);
     let change = watcher.try_recv().unwrap();
     assert_eq!((change.old, change.new, change.seq), (1, 1, 1));
 }
@@ -150,8 +164,9 @@ fn a_panic_in_modify_leaves_nothing_half_changed() {
 #[test]
 fn a_panic_in_any_closure_changes_nothing_and_the_state_goes_on() {
     type Act = fn(&Watched<i32>);
-    let acts: [(&str, Act); 5] = [
+    let acts: [(&str, Act); 6] = [
         ("read", |s| s.read(|_| panic!("oh"))),
+        ("replace_with", |s| _ = s.replace_with(|_| panic!("oh"))),
         ("set_if", |s| _ = s.set_if(5, |_| panic!("oh"))),
         ("update", |s| _ = s.update(|_| panic!("oh"))),
         ("try_update", |s| _ = s.try_update(|_| panic!("oh"))),
@@ -173,16 +188,6 @@ fn a_panic_in_any_closure_changes_nothing_and_the_state_goes_on() {
 }
 
 #[test]
-fn into_inner_gives_the_value_and_ends_the_watchers_after_their_last_one() {
-    let state = Watched::new(String::from("a"));
-    let mut watcher = state.watch();
-    state.set(String::from("b"));
-    assert_eq!(state.into_inner(), "b");
-    assert_eq!(watcher.try_recv().unwrap().new, "b");
-    assert_eq!(watcher.try_recv(), Err(onlooker::TryRecvError::Closed));
-}
-
-#[test]
 fn every_way_to_write_reaches_those_who_watch() {
     let state = Watched::new(0);
     let mut watcher = state.watch();
@@ -193,10 +198,12 @@ fn every_way_to_write_reaches_those_who_watch() {
     state.try_update(|n| Some(n + 1)).unwrap();
     state.modify(|n| *n += 1);
     assert!(ready(state.set_paced(7)));
+    assert_eq!(state.try_set_paced(8), Ok(true));
+    assert_eq!(state.replace_with(|n| n + 1), 8);
     let seen: Vec<_> = std::iter::from_fn(|| watcher.try_recv().ok())
         .map(|change| (change.old, change.new, change.seq))
         .collect();
-    let all: Vec<_> = (0..7).map(|n| (n, n + 1, n as u64 + 1)).collect();
+    let all: Vec<_> = (0..9).map(|n| (n, n + 1, n as u64 + 1)).collect();
     assert_eq!(seen, all);
 }
 
@@ -211,12 +218,13 @@ fn threads_that_update_lose_no_step() {
                     state.update(|n| n + 1);
                     state.modify(|n| *n += 1);
                     state.try_update(|n| Some(n + 1)).unwrap();
+                    state.replace_with(|n| n + 1);
                 }
             });
         }
     });
-    assert_eq!((state.get(), state.version()), (12_000, 12_000));
-    for n in 0..12_000 {
+    assert_eq!((state.get(), state.version()), (16_000, 16_000));
+    for n in 0..16_000 {
         let change = watcher.try_recv().unwrap();
         assert_eq!((change.old, change.new, change.seq), (n, n + 1, n + 1));
     }
@@ -261,13 +269,15 @@ fn a_ticket_is_never_sold_twice() {
 fn values_that_were_not_stored_are_dropped_exactly_once() {
     let token = Arc::new(());
     let state = Watched::new(token.clone());
-    let _watcher = state.watch_bounded(1, Overflow::DropNewest);
+    let watcher = state.watch_bounded(1, Overflow::DropNewest);
     // Equal: the stored one stays, the new one goes.
     state.set(token.clone());
     let _ = state.set_if(token.clone(), |_| true);
     assert_eq!(Arc::strong_count(&token), 3); // ours, the state's, the watcher's snapshot
     drop(state);
-    assert_eq!(Arc::strong_count(&token), 2);
+    // The watcher could still give a view of the last one.
+    drop(watcher);
+    assert_eq!(Arc::strong_count(&token), 1);
 }
 
 #[test]
