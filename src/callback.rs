@@ -88,7 +88,7 @@ impl Callback {
                 owing
                     .debts
                     .own
-                    .call(calls.push(Heard::Present(key, present)));
+                    .call(calls.push(Heard::Present(key, present), false));
             }
             key
         });

@@ -4,8 +4,8 @@
 use crate::cell::Shared;
 use crate::settle::{AnyState, Chain, Flow, Settles, Source};
 use crate::slab::Key;
-use crate::sync::{Arc, Pieces};
-use crate::wait::{Asks, AsksJudged, Failure, Leaves};
+use crate::sync::{Arc, Panic, Pieces};
+use crate::wait::Asks;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -43,40 +43,23 @@ impl<T: Send + 'static> AnyState for Arc<Shared<T>> {
     }
 }
 
-impl<T: Send> Leaves for Arc<Shared<T>> {
-    fn leave_wait(&self, key: Key) {
-        (**self).leave_wait(key);
-    }
-
-    fn leave_view(&self) {
-        (**self).leave_view();
-    }
-}
-
-impl<T: Send, U> Asks<U> for Arc<Shared<T>>
-where
-    Shared<T>: Asks<U>,
-{
+impl<T: Send + 'static> Asks for Arc<Shared<T>> {
     fn ask(
         &self,
         key: Key,
         waker: Option<&Waker>,
         polled: &mut bool,
         done: &mut bool,
-    ) -> Poll<Result<U, Failure>> {
-        (**self).ask(key, waker, polled, done)
-    }
-}
-
-impl<T: Send> AsksJudged for Arc<Shared<T>> {
-    fn ask_judged(
-        &self,
-        key: Key,
-        waker: Option<&Waker>,
-        polled: &mut bool,
-        done: &mut bool,
         into: &mut dyn Any,
-    ) -> Poll<Result<(), Failure>> {
-        (**self).ask_judged(key, waker, polled, done, into)
+    ) -> Poll<Result<(), Option<Panic>>> {
+        (**self).ask(key, waker, polled, done, into)
+    }
+
+    fn leave_wait(&self, key: Key) {
+        (**self).leave_wait(key);
+    }
+
+    fn leave_view(&self) {
+        (**self).leave_view();
     }
 }

@@ -6,7 +6,7 @@
 /// In the examples `$var` is the face, `$view` the line that makes it, and `$ok … $ko` stand around an output.
 macro_rules! looking {
     (
-        $face:ident, $wait:ident [$($life:tt)*] $(, $static:lifetime)?;
+        $face:ident, $wait:ident [$($life:tt)*];
         $var:literal, $view:literal, $ok:literal, $ko:literal
     ) => {
         /// Reading.
@@ -142,7 +142,10 @@ macro_rules! looking {
             /// ```
             #[track_caller]
             pub fn inspect(&self) -> $crate::Inspection {
-                self.observed($crate::Inspection::of).unwrap_or_default()
+                self.observed($crate::Inspection::of).unwrap_or_else(|| $crate::Inspection {
+                    version: self.version(),
+                    ..Default::default()
+                })
             }
         }
 
@@ -227,7 +230,7 @@ macro_rules! looking {
 
         /// Waiting. Each of these registers at the call, not at the first poll, and is decided where transitions
         /// happen: a value that came and went is not missed.
-        impl<T: Send $(+ $static)?> $face<T> {
+        impl<T: Send + 'static> $face<T> {
             /// Waits until the state is or becomes equal to `value`.
             ///
             /// **In a spawned task** `spawn(async move { state.wait_for(x).await })` registers only when the task first
@@ -250,7 +253,7 @@ macro_rules! looking {
             where
                 T: Clone + PartialEq,
             {
-                $wait::new(self.host(), Order::value(Method::For, Test::Equal(value), Start::Now))
+                $wait::new(self.host(), Method::For, Test::equal(value), Start::Now)
             }
 
             /// Waits for the first value that differs, the present one included.
@@ -271,7 +274,8 @@ macro_rules! looking {
             where
                 T: Clone + PartialEq,
             {
-                $wait::new(self.host(), Order::value(Method::ForNot, Test::Differs(value), Start::Now))
+                let differs = move |new: &T| (*new != value).then(|| new.clone());
+                $wait::new(self.host(), Method::ForNot, Test::seek(differs), Start::Now)
             }
 
             /// Waits for the first value for which `pred` holds, the present one included.
@@ -300,10 +304,10 @@ macro_rules! looking {
                 mut pred: impl FnMut(&T) -> bool + Send + 'static,
             ) -> $wait<$($life)* T>
             where
-                T: Clone + 'static,
+                T: Clone,
             {
                 let seek = move |value: &T| pred(value).then(|| value.clone());
-                $wait::judged(self.host(), Order::seek(Method::Until, seek, Start::Now))
+                $wait::new(self.host(), Method::Until, Test::seek(seek), Start::Now)
             }
 
             /// Waits for the first `Some` that `f` makes of a value, the present one included: narrowing, with no
@@ -327,7 +331,7 @@ macro_rules! looking {
                 &self,
                 f: impl FnMut(&T) -> Option<U> + Send + 'static,
             ) -> $wait<$($life)* U> {
-                $wait::judged(self.host(), Order::seek(Method::Map, f, Start::Now))
+                $wait::new(self.host(), Method::Map, Test::seek(f), Start::Now)
             }
 
             /// Waits for the next transition.
@@ -349,9 +353,18 @@ macro_rules! looking {
             #[doc(alias = "changed")]
             pub fn wait_for_change(&self) -> $wait<$($life)* Transition<T>>
             where
-                T: Clone + 'static,
+                T: Clone,
             {
-                $wait::judged(self.host(), Order::change())
+                let change = |shown: &Shown<'_, T>| match *shown {
+                    Shown::Transition { seq, old, new } => Some(Transition {
+                        old: old.clone(),
+                        new: new.clone(),
+                        seq,
+                        missed: 0,
+                    }),
+                    _ => None,
+                };
+                $wait::new(self.host(), Method::ForChange, Test::shown(change), Start::Next)
             }
 
             /// Waits for the next transition into `value`: the present one does not count.
@@ -373,7 +386,7 @@ macro_rules! looking {
             where
                 T: Clone + PartialEq,
             {
-                $wait::new(self.host(), Order::value(Method::ForNext, Test::Equal(value), Start::Next))
+                $wait::new(self.host(), Method::ForNext, Test::equal(value), Start::Next)
             }
 
             /// Waits for the next transition into a value for which `pred` holds: the present one does not count.
@@ -397,10 +410,10 @@ macro_rules! looking {
                 mut pred: impl FnMut(&T) -> bool + Send + 'static,
             ) -> $wait<$($life)* T>
             where
-                T: Clone + 'static,
+                T: Clone,
             {
                 let seek = move |value: &T| pred(value).then(|| value.clone());
-                $wait::judged(self.host(), Order::seek(Method::UntilNext, seek, Start::Next))
+                $wait::new(self.host(), Method::UntilNext, Test::seek(seek), Start::Next)
             }
         }
 
@@ -421,7 +434,7 @@ macro_rules! looking {
             #[track_caller]
             #[doc(alias = "wait_for_not_none")]
             pub fn wait_for_some(&self) -> $wait<$($life)* U> {
-                $wait::judged(self.host(), Order::seek(Method::ForSome, Option::<U>::clone, Start::Now))
+                $wait::new(self.host(), Method::ForSome, Test::seek(Option::<U>::clone), Start::Now)
             }
         }
 

@@ -16,9 +16,13 @@ pub(crate) use line::{Line, Place as LinePlace};
 pub use seat::Overflow;
 pub(crate) use seat::{Buffer, Item, Ring, SHORT, Seat, feed};
 pub(crate) use ties::{Follow, Tie, Ties};
-pub(crate) use waits::{Asked, LeftWait, Method, Outcome, Predicate, Test, Waits};
+pub(crate) use waits::{
+    Asked, Desk, Method, Outcome, Predicate, Shown, Test, Waits, Withdrawn, find_equal,
+};
 
-use crate::settle::{AnyState, Debts, FEW, Flow, Owed, Settlement, Source, let_go, tell_the_end};
+use crate::settle::{
+    AnyState, Debts, FEW, Flow, Owed, Settlement, Source, is_settling, let_go, tell_the_end,
+};
 use crate::slab::{Key, Slab};
 use crate::sync::{Arc, Panic, Pieces, catch, wake};
 use alloc::boxed::Box;
@@ -145,6 +149,7 @@ impl<T> Observers<T> {
     /// Shows a commit to everybody: watchers, waits and derived states have it when this returns.
     #[inline]
     pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, debts: &mut Debts) {
+        let followed = self.has_followers();
         let mut out = Outgoing::new(debts, &mut self.dues);
         if let Some(history) = &mut self.history {
             history.keep(old, &mut out);
@@ -158,8 +163,10 @@ impl<T> Observers<T> {
             }
         }
         if let Some(calls) = &mut self.calls {
-            match catch(|| calls.line_up(seq, old, new)) {
-                Ok(Some(ticket)) => debts.own.call(ticket),
+            // Before anything is owed there is nothing to do but this.
+            let here = !followed && out.debts.is_empty() && !is_settling();
+            match catch(|| calls.line_up(seq, old, new, here)) {
+                Ok(Some(ticket)) => out.debts.own.call(ticket),
                 Ok(None) => {}
                 Err(panic) => out.trouble(panic),
             }
@@ -240,7 +247,7 @@ impl<T> Observers<T> {
 
     /// A wait gives up its desk.
     #[inline]
-    pub(crate) fn leave_wait(&mut self, key: Key) -> Option<LeftWait<T>> {
+    pub(crate) fn leave_wait(&mut self, key: Key) -> Option<(Desk<T>, Withdrawn<T>)> {
         let left = self.waits.as_mut()?.leave(key);
         self.fit_wakers();
         self.fit_values();
@@ -263,11 +270,9 @@ impl<T> Observers<T> {
     fn lookers_changed(&mut self, left: &mut Left<T>) {
         let lookers = self.lookers();
         if let (Some(waits), true) = (&mut self.waits, lookers <= 1) {
-            if waits.counts() {
-                let mut debts = Debts::new();
-                waits.count(lookers, &mut Outgoing::new(&mut debts, &mut self.dues));
-                self.hand_out(debts.own, left);
-            }
+            let mut debts = Debts::new();
+            waits.count(lookers, &mut Outgoing::new(&mut debts, &mut self.dues));
+            self.hand_out(debts.own, left);
         }
     }
 
@@ -303,7 +308,8 @@ impl<T> Observers<T> {
                 left.extend(sleeper.map(Thing::Sleeper));
             }
             Place::Wait(key) => {
-                left.extend(self.leave_wait(key).map(Thing::Wait));
+                let wait = self.leave_wait(key);
+                left.extend(wait.map(|(desk, withdrawn)| Thing::Wait(desk, withdrawn)));
             }
             Place::View => {
                 self.views -= 1;
@@ -358,8 +364,8 @@ impl<T> Observers<T> {
             }
         }
         if let Some(waits) = &mut self.waits {
-            for wait in waits.end(&mut out) {
-                left.push(Thing::Wait(wait));
+            for (desk, withdrawn) in waits.end(&mut out) {
+                left.push(Thing::Wait(desk, withdrawn));
             }
         }
         self.hand_out(debts.own, left);
@@ -382,7 +388,7 @@ impl<T> Observers<T> {
 #[expect(dead_code, reason = "held to be dropped")]
 pub(crate) enum Thing<T> {
     Seat(Seat<T>),
-    Wait(LeftWait<T>),
+    Wait(Desk<T>, Withdrawn<T>),
     Callback(CallSeat<T>),
     /// The closure alone: its guard was dropped while it ran.
     Call(Call<T>),

@@ -360,6 +360,11 @@ per_thread! {
     fn errands() -> Errands = Errands { depth: 0, wakers: VecDeque::new(), left: VecDeque::new() }
 }
 
+/// Whether this thread settles something: a setter inside does not wait.
+pub(crate) fn is_settling() -> bool {
+    errands(|errands| errands.depth > 0)
+}
+
 /// A settlement of this thread.
 struct Depth(usize);
 

@@ -2,10 +2,10 @@
 
 use crate::cell::{Shared, State};
 use crate::look::looking;
-use crate::observers::{Left, Method, Place, Test};
+use crate::observers::{Left, Method, Place, Shown, Test};
 use crate::sync::Arc;
 use crate::transition::Transition;
-use crate::wait::{Order, OwnedWait, Start};
+use crate::wait::{OwnedWait, Start};
 use crate::watcher::Watcher;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -101,7 +101,7 @@ impl<T> View<T> {
     }
 }
 
-looking!(View, OwnedWait [], 'static; "view", "let view = state.view();", "Ok(", ")");
+looking!(View, OwnedWait []; "view", "let view = state.view();", "Ok(", ")");
 
 impl<T> Watcher<T> {
     /// Returns a view of the state that it watches.

@@ -3,17 +3,16 @@
 //! One body, [`Body`], has two faces: [`Wait`] borrows its `Watched`, [`OwnedWait`] holds on to the state. The body is
 //! a key to a desk among the state's observers, and nothing else: what was found lies there.
 
-use crate::cell::{Cell, Shared, State};
+use crate::cell::{Cell, Shared};
 use crate::error::{Closed, TimedOut, WaitError};
 use crate::observers::{
-    Asked, Left, Method, Origin, Outcome, Place, Predicate, Test, Thing, Waits,
+    Asked, Method, Origin, Outcome, Place, Predicate, Shown, Test, Thing, find_equal,
 };
 use crate::slab::Key;
 use crate::sync::{
     Arc, Panic, catch, drop_before, drop_outside, erase, forbid_in_predicate, resume,
 };
 use crate::timer::{Awaited, deadlines};
-use crate::transition::Transition;
 use alloc::boxed::Box;
 use core::any::Any;
 use core::fmt;
@@ -59,7 +58,7 @@ use futures_core::FusedFuture;
 /// ```
 #[must_use = "a wait does nothing unless you `.await` it, or call `wait` on a plain thread"]
 pub struct Wait<'a, U> {
-    body: Body<U, &'a dyn Asks<U>, &'a dyn AsksJudged>,
+    body: Body<U, &'a dyn Asks>,
 }
 
 /// A pending wait on a [`View`](crate::View): as a [`Wait`], and `'static`: a spawned task takes it along.
@@ -93,42 +92,38 @@ pub struct Wait<'a, U> {
 /// ```
 #[must_use = "a wait does nothing unless you `.await` it, or call `wait` on a plain thread"]
 pub struct OwnedWait<U> {
-    body: Body<U, Arc<dyn Asks<U>>, Arc<dyn AsksJudged>>,
+    body: Body<U, Arc<dyn Asks>>,
 }
 
 /// The one body of both: where it asks, and for what.
-struct Body<U, V, J> {
-    host: Host<U, V, J>,
+struct Body<U, S> {
+    state: S,
     key: Key,
     /// It has left a waker.
     polled: bool,
     /// It has given up its desk, with the output.
     done: bool,
-}
-
-/// Where a wait asks. `V` knows the output's type, `J` leaves it to the predicate: there `Ask` knows it.
-enum Host<U, V, J> {
-    Value(V),
-    Judged(J, Ask<U>),
+    /// Asks for a `U`, which the state does not know.
+    ask: Ask<U>,
 }
 
 type Ask<U> = fn(
-    &dyn AsksJudged,
+    &dyn Asks,
     Key,
     Option<&Waker>,
     polled: &mut bool,
     done: &mut bool,
 ) -> Poll<Result<U, Failure>>;
 
-fn ask_judged<U: 'static>(
-    host: &dyn AsksJudged,
+fn ask<U: 'static>(
+    state: &dyn Asks,
     key: Key,
     waker: Option<&Waker>,
     polled: &mut bool,
     done: &mut bool,
 ) -> Poll<Result<U, Failure>> {
     let mut found = None::<U>;
-    let asked = host.ask_judged(key, waker, polled, done, &mut found);
+    let asked = state.ask(key, waker, polled, done, &mut found);
     asked.map(|answer| match (answer, found) {
         (Ok(()), Some(found)) => Ok(found),
         (Ok(()), None) => unreachable!("what matched has found something"),
@@ -136,33 +131,13 @@ fn ask_judged<U: 'static>(
     })
 }
 
-/// Why there is no output, and never will be.
-pub(crate) enum Failure {
-    Closed,
-    Panicked(Panic),
-}
+/// Why there is no output, and never will be: a panic of the user's code, or the end.
+type Failure = Option<Panic>;
 
-/// Where waits leave.
-pub(crate) trait Leaves: Send + Sync {
-    fn leave_wait(&self, key: Key);
-    fn leave_view(&self);
-}
-
-/// Where waits for what a state itself offers ask: a value, a transition, a count.
-pub(crate) trait Asks<U>: Leaves {
-    /// Sets `done` before anything of the user's is dropped.
+/// Where waits ask, whatever the type of the state.
+pub(crate) trait Asks: Send + Sync {
+    /// Puts the output into `into`, an `Option` of it. Sets `done` before anything of the user's is dropped.
     fn ask(
-        &self,
-        key: Key,
-        waker: Option<&Waker>,
-        polled: &mut bool,
-        done: &mut bool,
-    ) -> Poll<Result<U, Failure>>;
-}
-
-/// Where waits with a predicate ask: what it found goes into an `Option` of its own type.
-pub(crate) trait AsksJudged: Leaves {
-    fn ask_judged(
         &self,
         key: Key,
         waker: Option<&Waker>,
@@ -170,22 +145,26 @@ pub(crate) trait AsksJudged: Leaves {
         done: &mut bool,
         into: &mut dyn Any,
     ) -> Poll<Result<(), Failure>>;
+
+    fn leave_wait(&self, key: Key);
+
+    fn leave_view(&self);
 }
 
-impl<T> Shared<T> {
-    /// Asks for a wait's outcome, and leaves a waker if there is none.
+impl<T: Send + 'static> Asks for Shared<T> {
     #[inline]
-    fn ask_for(
+    fn ask(
         &self,
         key: Key,
         waker: Option<&Waker>,
         polled: &mut bool,
         done: &mut bool,
-    ) -> Poll<Outcome<T>> {
+        into: &mut dyn Any,
+    ) -> Poll<Result<(), Failure>> {
         forbid_in_predicate();
         // Cloned before the lock, and only for a waker that is not there yet; what it replaces is dropped after it.
         let mut sleeper = if *polled { None } else { waker.cloned() };
-        loop {
+        let outcome = loop {
             let asked = self.lock.with(|state| {
                 let asked = state.observers.waits().ask(key, waker, &mut sleeper);
                 state.observers.fit_wakers();
@@ -199,28 +178,30 @@ impl<T> Shared<T> {
                 Asked::NewWaker => sleeper = waker.cloned(),
                 Asked::Decided(outcome, waker) => {
                     *done = true;
-                    return Poll::Ready(drop_before(waker, outcome));
+                    break drop_before(waker, outcome);
                 }
             }
-        }
+        };
+        Poll::Ready(match outcome {
+            Outcome::Value(value) => {
+                give(into, Some(value));
+                Ok(())
+            }
+            Outcome::Judged(mut predicate) => {
+                predicate.give(into);
+                catch(|| drop(predicate)).map_err(Some)
+            }
+            Outcome::Closed(predicate) => Err(drop_before(predicate, None)),
+            Outcome::Panicked(panicked) => {
+                let (panic, predicate) = *panicked;
+                Err(drop_before(predicate, Some(panic)))
+            }
+        })
     }
-}
 
-impl<T> Outcome<T> {
-    /// The other outcomes of a wait for what only some outcomes give.
-    fn failed(self) -> Failure {
-        match self {
-            Outcome::Closed(predicate) => drop_before(predicate, Failure::Closed),
-            Outcome::Panicked(panic, predicate) => drop_before(predicate, Failure::Panicked(panic)),
-            _ => unreachable!("a wait finds what it waits for"),
-        }
-    }
-}
-
-impl<T: Send> Leaves for Shared<T> {
+    #[inline]
     fn leave_wait(&self, key: Key) {
-        let left = self.lock.enter(|state| state.observers.leave_wait(key));
-        match left {
+        match self.lock.enter(|state| state.observers.leave_wait(key)) {
             Some(left) => drop_outside(left),
             None => self.leave_late(Place::Wait(key)),
         }
@@ -231,24 +212,9 @@ impl<T: Send> Leaves for Shared<T> {
     }
 }
 
-impl<T: Send> Asks<T> for Shared<T> {
+/// A `Watched` that has a wait is shared.
+impl<T: Send + 'static> Asks for Cell<T> {
     fn ask(
-        &self,
-        key: Key,
-        waker: Option<&Waker>,
-        polled: &mut bool,
-        done: &mut bool,
-    ) -> Poll<Result<T, Failure>> {
-        self.ask_for(key, waker, polled, done)
-            .map(|outcome| match outcome {
-                Outcome::Value(value) => Ok(value),
-                other => Err(other.failed()),
-            })
-    }
-}
-
-impl<T: Send> AsksJudged for Shared<T> {
-    fn ask_judged(
         &self,
         key: Key,
         waker: Option<&Waker>,
@@ -256,57 +222,15 @@ impl<T: Send> AsksJudged for Shared<T> {
         done: &mut bool,
         into: &mut dyn Any,
     ) -> Poll<Result<(), Failure>> {
-        self.ask_for(key, waker, polled, done)
-            .map(|outcome| match outcome {
-                Outcome::Judged(mut predicate) => {
-                    predicate.give(into);
-                    catch(|| drop(predicate)).map_err(Failure::Panicked)
-                }
-                Outcome::Counted => {
-                    give(into, Some(()));
-                    Ok(())
-                }
-                other => Err(other.failed()),
-            })
+        self.shared().ask(key, waker, polled, done, into)
     }
-}
 
-/// A `Watched` that has a wait is shared.
-impl<T: Send> Leaves for Cell<T> {
     fn leave_wait(&self, key: Key) {
         self.shared().leave_wait(key);
     }
 
     fn leave_view(&self) {
         self.shared().leave_view();
-    }
-}
-
-impl<T: Send, U> Asks<U> for Cell<T>
-where
-    Shared<T>: Asks<U>,
-{
-    fn ask(
-        &self,
-        key: Key,
-        waker: Option<&Waker>,
-        polled: &mut bool,
-        done: &mut bool,
-    ) -> Poll<Result<U, Failure>> {
-        self.shared().ask(key, waker, polled, done)
-    }
-}
-
-impl<T: Send> AsksJudged for Cell<T> {
-    fn ask_judged(
-        &self,
-        key: Key,
-        waker: Option<&Waker>,
-        polled: &mut bool,
-        done: &mut bool,
-        into: &mut dyn Any,
-    ) -> Poll<Result<(), Failure>> {
-        self.shared().ask_judged(key, waker, polled, done, into)
     }
 }
 
@@ -317,7 +241,7 @@ fn give<U: 'static>(into: &mut dyn Any, found: Option<U>) {
     }
 }
 
-/// A predicate that makes a `U` of a value, and keeps it.
+/// A predicate that makes a `U` of what it is shown, and keeps it.
 struct Seek<F, U> {
     seek: F,
     found: Option<U>,
@@ -325,10 +249,10 @@ struct Seek<F, U> {
 
 impl<T, U: Send + 'static, F> Predicate<T> for Seek<F, U>
 where
-    F: FnMut(u64, &T, &T) -> Option<U> + Send,
+    F: FnMut(&Shown<'_, T>) -> Option<U> + Send,
 {
-    fn judge(&mut self, seq: u64, old: &T, new: &T) -> bool {
-        self.found = (self.seek)(seq, old, new);
+    fn judge(&mut self, shown: &Shown<'_, T>) -> bool {
+        self.found = (self.seek)(shown);
         self.found.is_some()
     }
 
@@ -346,85 +270,51 @@ pub(crate) enum Start {
     Next,
 }
 
-/// What to wait for: a test, and how to carry it out.
-pub(crate) struct Order<T> {
-    method: Method,
-    test: Test<T>,
-    start: Start,
-    learn: fn(&mut Waits<T>),
-}
-
-impl<T> Order<T> {
-    /// A value that is equal, or one that differs.
-    pub(crate) fn value(method: Method, test: Test<T>, start: Start) -> Self
+impl<T> Test<T> {
+    /// An equal value.
+    pub(crate) fn equal(target: T) -> Self
     where
         T: Clone + PartialEq,
     {
-        Self {
-            method,
-            test,
-            start,
-            learn: |waits| {
-                waits.learn_eq();
-                waits.learn_clone();
-            },
-        }
+        Test::Equal(target, (find_equal::<T>, T::clone))
     }
 
-    /// The next transition.
-    pub(crate) fn change() -> Self
-    where
-        T: Clone + Send + 'static,
-    {
-        let change = |seq, old: &T, new: &T| {
-            Some(Transition {
-                old: old.clone(),
-                new: new.clone(),
-                seq,
-                missed: 0,
-            })
-        };
-        Self::judged(Method::ForChange, change, Start::Next)
-    }
-
-    /// What a function makes something of.
+    /// A value that a function makes something of.
     pub(crate) fn seek<U: Send + 'static>(
-        method: Method,
         mut seek: impl FnMut(&T) -> Option<U> + Send + 'static,
-        start: Start,
     ) -> Self {
-        Self::judged(method, move |_, _: &T, new: &T| seek(new), start)
+        Self::shown(move |shown| match *shown {
+            Shown::Present(value) | Shown::Transition { new: value, .. } => seek(value),
+            Shown::Lookers(_) => None,
+        })
     }
 
-    fn judged<U: Send + 'static>(
-        method: Method,
-        seek: impl FnMut(u64, &T, &T) -> Option<U> + Send + 'static,
-        start: Start,
+    /// Anything that a function makes something of.
+    pub(crate) fn shown<U: Send + 'static>(
+        seek: impl FnMut(&Shown<'_, T>) -> Option<U> + Send + 'static,
     ) -> Self {
-        Self {
-            method,
-            test: Test::Judged(Box::new(Seek { seek, found: None })),
-            start,
-            learn: |_| (),
-        }
+        Test::Judged(Box::new(Seek { seek, found: None }))
     }
 
-    /// A number of lookers.
-    pub(crate) fn count(method: Method, test: Test<T>) -> Self {
-        Self {
-            method,
-            test,
-            start: Start::Now,
-            learn: |_| (),
-        }
-    }
-
-    /// Registers with a state. **Looking and joining are one step: no transition comes between.**
+    /// Registers a wait. **Looking and joining are one step: no transition comes between.**
     #[track_caller]
-    pub(crate) fn register(self, shared: &Shared<T>, owned: bool) -> Key {
+    fn register(self, shared: &Shared<T>, method: Method, start: Start, owned: bool) -> Key {
         let origin = Origin::at(0);
         shared.with(|state, left| {
-            let (method, test) = self.look(state, left);
+            let looked = match &state.value {
+                _ if method.counts() => self.look(Shown::Lookers(state.observers.lookers())),
+                Some(value) if start == Start::Now => self.look(Shown::Present(value)),
+                _ => Err(self),
+            };
+            let (test, target) = match looked {
+                Ok((outcome, target)) => (Ok(outcome), target),
+                Err(test) if state.open => (Err(test), None),
+                Err(Test::Equal(target, _)) => (Ok(Outcome::Closed(None)), Some(target)),
+                Err(Test::Judged(predicate)) => (Ok(Outcome::Closed(Some(predicate))), None),
+            };
+            if core::mem::needs_drop::<T>() {
+                left.extend(target.map(Thing::Value));
+            }
             if owned {
                 state.observers.join_view(left);
             }
@@ -434,58 +324,19 @@ impl<T> Order<T> {
             key
         })
     }
-
-    /// What there is of it already.
-    fn look(
-        self,
-        state: &mut State<T>,
-        left: &mut Left<T>,
-    ) -> (Method, Result<Outcome<T>, Test<T>>) {
-        let lookers = state.observers.lookers();
-        let waits = state
-            .observers
-            .waits
-            .get_or_insert_with(|| Box::new(Waits::new()));
-        (self.learn)(waits);
-        let looked = match (&self.test, &state.value) {
-            (Test::Unwatched, _) if lookers == 0 => Ok((Outcome::Counted, None)),
-            (Test::Watched, _) if lookers > 0 => Ok((Outcome::Counted, None)),
-            (_, Some(value)) if self.start == Start::Now => waits.look(self.test, value),
-            _ => Err(self.test),
-        };
-        let test = match looked {
-            Ok((outcome, target)) => {
-                if core::mem::needs_drop::<T>() {
-                    target
-                        .into_iter()
-                        .for_each(|target| left.push(Thing::Value(target)));
-                }
-                Ok(outcome)
-            }
-            Err(test) if state.open => Err(test),
-            Err(test) => {
-                let (predicate, target) = test.take_apart();
-                target
-                    .into_iter()
-                    .for_each(|target| left.push(Thing::Value(target)));
-                Ok(Outcome::Closed(predicate))
-            }
-        };
-        (self.method, test)
-    }
 }
 
-impl<'j, U, V, J> Body<U, V, J>
-where
-    V: Deref<Target: Asks<U>>,
-    J: Deref<Target = dyn AsksJudged + 'j>,
-{
-    fn new(host: Host<U, V, J>, key: Key) -> Self {
+impl<'s, U, S: Deref<Target = dyn Asks + 's>> Body<U, S> {
+    fn new(state: S, key: Key) -> Self
+    where
+        U: 'static,
+    {
         Self {
-            host,
+            state,
             key,
             polled: false,
             done: false,
+            ask: ask::<U>,
         }
     }
 
@@ -496,24 +347,13 @@ where
             "onlooker: a wait was polled after it had given its output"
         );
         let (polled, done) = (&mut self.polled, &mut self.done);
-        match &self.host {
-            Host::Value(state) => state.ask(self.key, waker, polled, done),
-            Host::Judged(state, ask) => ask(&**state, self.key, waker, polled, done),
-        }
+        (self.ask)(&*self.state, self.key, waker, polled, done)
     }
 
     #[inline]
-    fn leave(&self, owned: bool) {
-        let done = self.done;
-        match &self.host {
-            Host::Value(state) if !done => state.leave_wait(self.key),
-            Host::Judged(state, _) if !done => state.leave_wait(self.key),
-            _ => {}
-        }
-        match &self.host {
-            Host::Value(state) if owned => state.leave_view(),
-            Host::Judged(state, _) if owned => state.leave_view(),
-            _ => {}
+    fn leave(&self) {
+        if !self.done {
+            self.state.leave_wait(self.key);
         }
     }
 
@@ -525,58 +365,32 @@ where
     }
 }
 
-impl<'a, U> Wait<'a, U> {
-    /// A wait for what the state itself offers.
+impl<'a, U: 'static> Wait<'a, U> {
     #[track_caller]
-    pub(crate) fn new<T>(cell: &'a Cell<T>, order: Order<T>) -> Self
-    where
-        T: Send,
-        Shared<T>: Asks<U>,
-    {
-        let key = order.register(&cell.shared(), false);
+    pub(crate) fn new<T: Send + 'static>(
+        cell: &'a Cell<T>,
+        method: Method,
+        test: Test<T>,
+        start: Start,
+    ) -> Self {
+        let key = test.register(&cell.shared(), method, start, false);
         Self {
-            body: Body::new(Host::Value(cell), key),
-        }
-    }
-
-    /// A wait for what its order finds.
-    #[track_caller]
-    pub(crate) fn judged<T: Send>(cell: &'a Cell<T>, order: Order<T>) -> Self
-    where
-        U: 'static,
-    {
-        let key = order.register(&cell.shared(), false);
-        Self {
-            body: Body::new(Host::Judged(cell, ask_judged::<U>), key),
+            body: Body::new(cell, key),
         }
     }
 }
 
-impl<U> OwnedWait<U> {
-    /// A wait for what the state itself offers.
+impl<U: 'static> OwnedWait<U> {
     #[track_caller]
-    pub(crate) fn new<T>(shared: &Arc<Shared<T>>, order: Order<T>) -> Self
-    where
-        T: Send + 'static,
-        U: 'static,
-        Shared<T>: Asks<U>,
-    {
-        let key = order.register(shared, true);
+    pub(crate) fn new<T: Send + 'static>(
+        shared: &Arc<Shared<T>>,
+        method: Method,
+        test: Test<T>,
+        start: Start,
+    ) -> Self {
+        let key = test.register(shared, method, start, true);
         Self {
-            body: Body::new(Host::Value(erase!(shared.clone() => dyn Asks<U>)), key),
-        }
-    }
-
-    /// A wait for what its order finds.
-    #[track_caller]
-    pub(crate) fn judged<T: Send + 'static>(shared: &Arc<Shared<T>>, order: Order<T>) -> Self
-    where
-        U: 'static,
-    {
-        let key = order.register(shared, true);
-        let state = erase!(shared.clone() => dyn AsksJudged);
-        Self {
-            body: Body::new(Host::Judged(state, ask_judged::<U>), key),
+            body: Body::new(erase!(shared.clone() => dyn Asks), key),
         }
     }
 }
@@ -597,8 +411,8 @@ impl<U> Future for Wait<'_, U> {
 fn found<U>(answer: Result<U, Failure>) -> U {
     match answer {
         Ok(output) => output,
-        Err(Failure::Panicked(panic)) => resume(panic),
-        Err(Failure::Closed) => unreachable!("it borrows the `Watched`"),
+        Err(Some(panic)) => resume(panic),
+        Err(None) => unreachable!("it borrows the `Watched`"),
     }
 }
 
@@ -613,8 +427,8 @@ impl<U> Future for OwnedWait<U> {
 fn found_or_closed<U>(answer: Result<U, Failure>) -> Result<U, Closed> {
     match answer {
         Ok(output) => Ok(output),
-        Err(Failure::Closed) => Err(Closed),
-        Err(Failure::Panicked(panic)) => resume(panic),
+        Err(None) => Err(Closed),
+        Err(Some(panic)) => resume(panic),
     }
 }
 
@@ -632,13 +446,14 @@ impl<U> FusedFuture for OwnedWait<U> {
 
 impl<U> Drop for Wait<'_, U> {
     fn drop(&mut self) {
-        self.body.leave(false);
+        self.body.leave();
     }
 }
 
 impl<U> Drop for OwnedWait<U> {
     fn drop(&mut self) {
-        self.body.leave(true);
+        self.body.leave();
+        self.body.state.leave_view();
     }
 }
 

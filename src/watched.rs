@@ -2,12 +2,12 @@
 
 use crate::cell::{Cell, Shared, Slot, State};
 use crate::look::looking;
-use crate::observers::{Method, Test};
+use crate::observers::{Method, Shown, Test};
 use crate::paced::{SetPaced, try_set_paced};
 use crate::sync::{Arc, Held, const_fn};
 use crate::transition::Transition;
 use crate::view::View;
-use crate::wait::{Order, Start, Wait};
+use crate::wait::{Start, Wait};
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -366,7 +366,7 @@ fn differs<T: PartialEq>(present: &T, new: &mut Option<T>) -> bool {
 looking!(Watched, Wait ['_,]; "state", "", "", "");
 
 /// Waiting for those who look.
-impl<T: Send> Watched<T> {
+impl<T: Send + 'static> Watched<T> {
     /// Waits until nobody has a [`View`], [`Watcher`](crate::Watcher) or [`OwnedWait`](crate::OwnedWait): now, or at any
     /// moment since.
     ///
@@ -385,7 +385,13 @@ impl<T: Send> Watched<T> {
     #[track_caller]
     #[doc(alias = "closed")]
     pub fn wait_unwatched(&self) -> Wait<'_, ()> {
-        Wait::judged(&self.cell, Order::count(Method::Unwatched, Test::Unwatched))
+        let unwatched = |shown: &Shown<'_, T>| matches!(shown, Shown::Lookers(0)).then_some(());
+        Wait::new(
+            self.host(),
+            Method::Unwatched,
+            Test::shown(unwatched),
+            Start::Now,
+        )
     }
 
     /// Waits until somebody has a [`View`], [`Watcher`](crate::Watcher) or [`OwnedWait`](crate::OwnedWait): now, or at
@@ -401,7 +407,13 @@ impl<T: Send> Watched<T> {
     /// ```
     #[track_caller]
     pub fn wait_watched(&self) -> Wait<'_, ()> {
-        Wait::judged(&self.cell, Order::count(Method::Watched, Test::Watched))
+        let watched = |shown: &Shown<'_, T>| matches!(shown, Shown::Lookers(1..)).then_some(());
+        Wait::new(
+            self.host(),
+            Method::Watched,
+            Test::shown(watched),
+            Start::Now,
+        )
     }
 }
 

@@ -27,6 +27,8 @@ impl<T> Settles for Shared<T> {
     }
 
     fn call_back(&self, ticket: u64, pieces: &mut Pieces) {
+        // Who was told, and is not the one, tells the next.
+        let mut told = false;
         loop {
             let mut mine = Mine {
                 shared: self,
@@ -34,19 +36,24 @@ impl<T> Settles for Shared<T> {
                 hand: Hand::new(),
                 left: Left::new(),
                 over: true,
-                wanted: false,
+                tell: 0,
             };
-            match mine.ask() {
-                Turn::Yours => return mine.take(pieces),
-                Turn::Taken if MAY_WAIT => {
-                    let listener = self.turns.listen();
-                    // It may have been given up before we listened.
-                    if mine.ask_again() {
-                        block_on(listener);
-                    }
-                }
-                // Whoever has the turn calls this one back as well, or has done so.
-                Turn::Taken | Turn::Done => return,
+            let turn = mine.ask();
+            if turn == Turn::Yours {
+                return mine.take(pieces);
+            }
+            if told {
+                self.turns.notify(mine.tell);
+            }
+            // With interrupts whoever has the turn calls this one back as well.
+            if turn == Turn::Done || !MAY_WAIT {
+                return;
+            }
+            let listener = self.turns.listen();
+            // It may have been given up before we listened.
+            if mine.sleeps() {
+                block_on(listener);
+                told = true;
             }
         }
     }
@@ -61,16 +68,19 @@ struct Mine<'a, T> {
     left: Left<T>,
     /// It is given up, or was never had.
     over: bool,
-    /// Others wait to be told that it was given up.
-    wanted: bool,
+    /// How many to tell that the turn is free.
+    tell: usize,
 }
 
 impl<T> Mine<'_, T> {
     /// Asks for the turn, and takes the first callback in hand with it.
     fn ask(&mut self) -> Turn {
         let asked = self.shared.lock.enter(|state| {
-            let calls = state.observers.calls.as_mut();
-            let turn = calls.map_or(Turn::Done, |calls| calls.ask(self.ticket));
+            let Some(calls) = &mut state.observers.calls else {
+                return Turn::Done;
+            };
+            let turn = calls.ask(self.ticket);
+            self.tell = calls.sleepers_to_tell();
             self.over = turn != Turn::Yours;
             if !self.over {
                 self.step(state);
@@ -80,19 +90,19 @@ impl<T> Mine<'_, T> {
         asked.unwrap_or(Turn::Done)
     }
 
-    /// Whether somebody else still has the turn; then who gives it up will tell us.
-    fn ask_again(&mut self) -> bool {
-        let waits = self.shared.lock.enter(|state| {
+    /// Whether to sleep: somebody else still has the turn, and will tell us.
+    fn sleeps(&mut self) -> bool {
+        let sleeps = self.shared.lock.enter(|state| {
             let calls = state.observers.calls.as_mut();
-            calls.is_some_and(|calls| calls.wait_for_turn(self.ticket))
+            calls.is_some_and(|calls| calls.sleeps(self.ticket))
         });
-        waits.unwrap_or(false)
+        sleeps.unwrap_or(false)
     }
 
     fn step(&mut self, state: &mut State<T>) {
         if let Some(calls) = &mut state.observers.calls {
             self.over = !calls.step(self.ticket, &mut self.hand, &mut self.left);
-            self.wanted = self.over && calls.somebody_waits();
+            self.tell = calls.sleepers_to_tell();
         }
         // A callback that is finished may have been the last that looked.
         if self.over {
@@ -112,8 +122,8 @@ impl<T> Mine<'_, T> {
             }
             shared.lock.enter(|state| self.step(state));
         }
-        if self.wanted {
-            shared.turns.notify(usize::MAX);
+        if self.tell > 0 {
+            shared.turns.notify(self.tell);
         }
     }
 }

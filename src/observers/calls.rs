@@ -1,16 +1,18 @@
 //! The callbacks of one state, and the line of transitions that they have not had yet.
 //!
 //! ```text
-//! commit ─▶ ticket n joins the line          the turn: free, or one thread's
+//! commit ─▶ ticket n joins the line                             the turn: free, or one thread's
 //! setter ─▶ is n called back?  yes: done
-//!                              no, turn free:  takes it, calls back everything up to n, gives it up
-//!                              no, turn taken: waits until the turn is given up, and asks again
+//!                              no, the turn is free and nobody is here for an earlier one:
+//!                                  takes it, calls back everything up to n, gives it up
+//!                              no: sleeps until it is told, and asks again
 //! ```
 //!
 //! **Whoever left a ticket comes back for it**: its setter before it returns, or the outermost setter of its thread. So
-//! whoever has the turn calls back what came before its own ticket and no more: nobody works for others without limit,
-//! and nothing is left behind. Only with interrupts nobody may wait: there the turn is given up with the line empty.
-//! (Models `turn_*`; Spin's `turns.pml`.)
+//! whoever has the turn calls back its own ticket, and before it those whose setters are still busy elsewhere (waking,
+//! or inside a callback of another state), and no more: nobody works for others without limit, nobody waits for
+//! anything but callbacks, and nothing is left behind. Only with interrupts nobody may wait: there the turn is given
+//! up with the line empty. (Models `turn_*`; Spin's `turns.pml`.)
 
 use super::{Left, Origin, Thing};
 use crate::slab::{Key, Slab};
@@ -25,6 +27,17 @@ pub(crate) enum Heard<T> {
     Transition(Transition<T>),
     /// What one callback found when it joined.
     Present(Key, T),
+}
+
+/// Where the setter of a ticket is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Busy elsewhere: whoever comes first calls back this one too.
+    Away,
+    /// On its way to the turn.
+    Here,
+    /// Asleep until it is told.
+    Asleep,
 }
 
 /// A callback. Says whether that was its last call.
@@ -48,14 +61,14 @@ impl<T> CallSeat<T> {
 pub(crate) struct Calls<T> {
     seats: Slab<CallSeat<T>>,
     clone: fn(&T) -> T,
-    line: VecDeque<Heard<T>>,
+    line: VecDeque<(Heard<T>, Owner)>,
     /// Tickets before this one have left the line.
     begun: u64,
     /// Tickets before this one are called back.
     done: u64,
     /// Somebody has the turn.
     taken: bool,
-    /// Somebody waits for it to be given up.
+    /// Somebody sleeps whose ticket another calls back.
     wanted: bool,
     /// The state is gone: callbacks that have had everything go too.
     ended: bool,
@@ -138,48 +151,80 @@ impl<T> Calls<T> {
         self.seats.leave(key)
     }
 
-    /// Lines up; `None` if nobody is there to be called.
-    pub(crate) fn line_up(&mut self, seq: u64, old: &T, new: &T) -> Option<u64> {
+    /// Lines up; `None` if nobody is there to be called. `here`: the setter has nothing else to see to.
+    pub(crate) fn line_up(&mut self, seq: u64, old: &T, new: &T, here: bool) -> Option<u64> {
         if self.seats.is_empty() {
             return None;
         }
         let clone = self.clone;
-        Some(self.push(Heard::Transition(Transition {
+        let change = Transition {
             old: clone(old),
             new: clone(new),
             seq,
             missed: 0,
-        })))
+        };
+        Some(self.push(Heard::Transition(change), here))
     }
 
-    pub(crate) fn push(&mut self, heard: Heard<T>) -> u64 {
+    pub(crate) fn push(&mut self, heard: Heard<T>, here: bool) -> u64 {
         let ticket = self.begun + self.line.len() as u64;
-        self.line.push_back(heard);
+        let owner = if here { Owner::Here } else { Owner::Away };
+        self.line.push_back((heard, owner));
         ticket
     }
 
-    /// Asks for the turn.
-    pub(crate) fn ask(&mut self, ticket: u64) -> Turn {
+    fn owner(&mut self, ticket: u64) -> Option<&mut Owner> {
+        let at = ticket.checked_sub(self.begun)?;
+        self.line.get_mut(at as usize).map(|(_, owner)| owner)
+    }
+
+    /// Where this ticket stands.
+    fn turn(&self, ticket: u64) -> Turn {
+        let before = ticket.saturating_sub(self.begun) as usize;
+        let mut before = self.line.iter().take(before);
         if self.done > ticket {
             Turn::Done
-        } else if self.taken {
+        } else if self.taken || MAY_WAIT && before.any(|(_, owner)| *owner != Owner::Away) {
             Turn::Taken
         } else {
-            self.taken = true;
             Turn::Yours
         }
     }
 
-    /// Whether to wait for the turn to be given up.
-    pub(crate) fn wait_for_turn(&mut self, ticket: u64) -> bool {
-        let waits = self.taken && self.done <= ticket;
-        self.wanted |= waits;
-        waits
+    /// Asks for the turn.
+    pub(crate) fn ask(&mut self, ticket: u64) -> Turn {
+        let turn = self.turn(ticket);
+        self.taken |= turn == Turn::Yours;
+        if let Some(owner) = self.owner(ticket) {
+            *owner = Owner::Here;
+        }
+        turn
     }
 
-    /// Whether there is somebody to tell that the turn is free.
-    pub(crate) fn somebody_waits(&mut self) -> bool {
-        core::mem::take(&mut self.wanted)
+    /// Asks once more, now that it listens; whether to sleep then.
+    pub(crate) fn sleeps(&mut self, ticket: u64) -> bool {
+        let sleeps = self.turn(ticket) == Turn::Taken;
+        if sleeps {
+            match self.owner(ticket) {
+                Some(owner) => *owner = Owner::Asleep,
+                // It is called back right now.
+                None => self.wanted = true,
+            }
+        }
+        sleeps
+    }
+
+    /// How many of those who sleep to tell that the turn is free: the first in line, or all if some of them are done.
+    pub(crate) fn sleepers_to_tell(&mut self) -> usize {
+        if self.taken {
+            return 0;
+        }
+        if core::mem::take(&mut self.wanted) {
+            return usize::MAX;
+        }
+        let mut owners = self.line.iter().map(|(_, owner)| *owner);
+        let first = owners.find(|owner| *owner != Owner::Away);
+        usize::from(first == Some(Owner::Asleep))
     }
 
     /// Takes back the callback that ran and gives out the next one. `false`: the turn is given up, `ticket` is done.
@@ -217,10 +262,11 @@ impl<T> Calls<T> {
             if MAY_WAIT && self.done > ticket {
                 break;
             }
-            hand.heard = self.line.pop_front();
-            if hand.heard.is_none() {
+            let Some((heard, owner)) = self.line.pop_front() else {
                 break;
-            }
+            };
+            self.wanted |= owner == Owner::Asleep;
+            hand.heard = Some(heard);
             self.begun += 1;
             // Between two transitions what is spent is dropped.
             if !left.is_empty() {

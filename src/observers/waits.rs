@@ -19,10 +19,23 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::task::Waker;
 
+/// What a predicate is shown.
+pub(crate) enum Shown<'a, T> {
+    /// The value that it finds.
+    Present(&'a T),
+    Transition {
+        seq: u64,
+        old: &'a T,
+        new: &'a T,
+    },
+    /// How many look at the state.
+    Lookers(usize),
+}
+
 /// A predicate, and what it found once it matched.
 pub(crate) trait Predicate<T>: Send {
-    /// Whether it matches; what it makes of the transition it keeps.
-    fn judge(&mut self, seq: u64, old: &T, new: &T) -> bool;
+    /// Whether it matches; what it makes of what it is shown it keeps.
+    fn judge(&mut self, shown: &Shown<'_, T>) -> bool;
 
     /// Puts what it found into `into`, an `Option` of its own output.
     fn give(&mut self, into: &mut dyn Any);
@@ -30,27 +43,26 @@ pub(crate) trait Predicate<T>: Send {
 
 /// What a wait waits for.
 pub(crate) enum Test<T> {
-    Equal(T),
-    Differs(T),
+    /// An equal value, with `T`'s own code: writers do not ask for these bounds.
+    Equal(T, Code<T>),
     Judged(Box<dyn Predicate<T>>),
-    /// Nobody looks at the state.
-    Unwatched,
-    /// Somebody does.
-    Watched,
 }
+
+/// How to find targets that a value is equal to, and how to clone it.
+pub(crate) type Code<T> = (Find<T>, fn(&T) -> T);
 
 /// How a wait ended.
 pub(crate) enum Outcome<T> {
     Value(T),
     /// What was found is in there.
     Judged(Box<dyn Predicate<T>>),
-    /// Of those who count lookers.
-    Counted,
     /// The state is gone. What lies in the box is for the waiter to drop.
     Closed(Option<Box<dyn Predicate<T>>>),
     /// The user's code panicked over it.
-    Panicked(Panic, Option<Box<dyn Predicate<T>>>),
+    Panicked(Box<Panicked<T>>),
 }
+
+type Panicked<T> = (Panic, Option<Box<dyn Predicate<T>>>);
 
 /// The method that made a wait.
 #[derive(Clone, Copy)]
@@ -82,6 +94,11 @@ impl Method {
             Method::Watched => "wait_watched",
         }
     }
+
+    /// Whether it waits for a number of lookers.
+    pub(crate) const fn counts(self) -> bool {
+        matches!(self, Method::Unwatched | Method::Watched)
+    }
 }
 
 /// A wait's place.
@@ -98,15 +115,12 @@ pub(crate) struct Desk<T> {
 }
 
 enum Phase<T> {
-    /// Its test lies at this place of a list.
-    Waiting(Which, u32),
+    /// Its target, or its predicate, lies at this place of its list.
+    Waiting {
+        equal: bool,
+        place: u32,
+    },
     Decided(Outcome<T>),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Which {
-    Targets,
-    Tests,
 }
 
 /// An end of the list of those that were decided.
@@ -148,9 +162,9 @@ impl<V> Dense<V> {
 
 /// Finds, walking down from `below`, the next target that `new` is equal to; `below` is then its place. A panic of
 /// `T`'s `PartialEq` leaves `below` at the place of the one that panicked.
-type Find<T> = fn(&[T], new: &T, below: &mut usize) -> bool;
+pub(crate) type Find<T> = fn(&[T], new: &T, below: &mut usize) -> bool;
 
-fn find_equal<T: PartialEq>(targets: &[T], new: &T, below: &mut usize) -> bool {
+pub(crate) fn find_equal<T: PartialEq>(targets: &[T], new: &T, below: &mut usize) -> bool {
     while *below > 0 {
         *below -= 1;
         if *new == targets[*below] {
@@ -160,24 +174,16 @@ fn find_equal<T: PartialEq>(targets: &[T], new: &T, below: &mut usize) -> bool {
     false
 }
 
-/// `T`'s own code, as the waits brought it: the writers do not ask for these bounds.
-struct Code<T> {
-    find: Option<Find<T>>,
-    eq: Option<fn(&T, &T) -> bool>,
-    clone: Option<fn(&T) -> T>,
-}
-
 pub(crate) struct Waits<T> {
     desks: Slab<Desk<T>>,
-    /// The targets of those that wait for an equal value.
     targets: Dense<T>,
-    /// All other tests.
-    tests: Dense<Test<T>>,
+    predicates: Dense<Box<dyn Predicate<T>>>,
+    /// There since the first wait for an equal value.
+    code: Option<Code<T>>,
     /// The first of those that the present commit decided.
     decided: u32,
     /// How many wait for a number of lookers.
     counting: usize,
-    code: Code<T>,
 }
 
 /// What a wait learns when it asks.
@@ -185,14 +191,7 @@ pub(crate) enum Asked<T> {
     Waiting,
     /// Not decided either, and its waker is not the one that is known.
     NewWaker,
-    /// Its desk is given up; what it left there is to be dropped outside.
-    Decided(Outcome<T>, Option<Waker>),
-}
-
-/// What of a wait lay with the state, to be dropped where no lock is held.
-#[expect(dead_code, reason = "held to be dropped")]
-pub(crate) enum LeftWait<T> {
-    Waiting(Test<T>, Option<Waker>),
+    /// Its desk is given up; the waker that it left there is to be dropped outside.
     Decided(Outcome<T>, Option<Waker>),
 }
 
@@ -201,58 +200,16 @@ impl<T> Waits<T> {
         Self {
             desks: Slab::new(),
             targets: Dense::new(),
-            tests: Dense::new(),
+            predicates: Dense::new(),
+            code: None,
             decided: NONE,
             counting: 0,
-            code: Code {
-                find: None,
-                eq: None,
-                clone: None,
-            },
         }
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.desks.len()
-    }
-
-    /// Learns to compare.
-    #[inline]
-    pub(crate) fn learn_eq(&mut self)
-    where
-        T: PartialEq,
-    {
-        self.code.find = Some(find_equal::<T>);
-        self.code.eq = Some(T::eq);
-    }
-
-    /// Learns to clone.
-    #[inline]
-    pub(crate) fn learn_clone(&mut self)
-    where
-        T: Clone,
-    {
-        self.code.clone = Some(T::clone);
-    }
-
-    /// What a test makes of the present value. If that decides it, the outcome, and the target it had, if any.
-    pub(crate) fn look(
-        &self,
-        mut test: Test<T>,
-        value: &T,
-    ) -> Result<(Outcome<T>, Option<T>), Test<T>> {
-        let judged = catch(|| test.judge(0, value, value, &self.code));
-        if let Ok(None) = judged {
-            return Err(test);
-        }
-        let (predicate, target) = test.take_apart();
-        let outcome = match judged {
-            Err(panic) => Outcome::Panicked(panic, predicate),
-            Ok(Some(Matched::With(outcome))) => outcome,
-            Ok(_) => Outcome::of_predicate(predicate),
-        };
-        Ok((outcome, target))
     }
 
     /// A wait sits down, with what it waits for or what it has already.
@@ -266,12 +223,18 @@ impl<T> Waits<T> {
     ) -> Key {
         let owner = self.desks.next_key().index();
         let phase = match test {
-            Err(Test::Equal(target)) => {
-                Phase::Waiting(Which::Targets, self.targets.join(target, owner))
+            Err(Test::Equal(target, code)) => {
+                self.code = Some(code);
+                let place = self.targets.join(target, owner);
+                Phase::Waiting { equal: true, place }
             }
-            Err(test) => {
-                self.counting += usize::from(test.counts());
-                Phase::Waiting(Which::Tests, self.tests.join(test, owner))
+            Err(Test::Judged(predicate)) => {
+                self.counting += usize::from(method.counts());
+                let place = self.predicates.join(predicate, owner);
+                Phase::Waiting {
+                    equal: false,
+                    place,
+                }
             }
             Ok(outcome) => Phase::Decided(outcome),
         };
@@ -286,23 +249,22 @@ impl<T> Waits<T> {
         })
     }
 
-    /// Takes a test out of its list.
+    /// Takes a target or a predicate out of its list.
     #[inline]
-    fn withdraw(&mut self, which: Which, place: u32) -> Test<T> {
-        let (test, moved) = match which {
-            Which::Targets => {
-                let (target, moved) = self.targets.remove(place);
-                (Test::Equal(target), moved)
-            }
-            Which::Tests => self.tests.remove(place),
+    fn withdraw(&mut self, equal: bool, place: u32) -> Withdrawn<T> {
+        let (withdrawn, moved) = if equal {
+            let (target, moved) = self.targets.remove(place);
+            ((Some(target), None), moved)
+        } else {
+            let (predicate, moved) = self.predicates.remove(place);
+            ((None, Some(predicate)), moved)
         };
         if let Some(desk) = moved.and_then(|index| self.desks.at(index)) {
-            if let Phase::Waiting(_, at) = &mut desk.phase {
+            if let Phase::Waiting { place: at, .. } = &mut desk.phase {
                 *at = place;
             }
         }
-        self.counting -= usize::from(test.counts());
-        test
+        withdrawn
     }
 
     /// Frees a desk. Where others moved up, their tests are told.
@@ -311,10 +273,11 @@ impl<T> Waits<T> {
         let (desk, moved) = self.desks.leave_or_move(key)?;
         if moved {
             for (index, desk) in self.desks.iter_mut().enumerate() {
-                if let Phase::Waiting(which, place) = desk.phase {
-                    let owners = match which {
-                        Which::Targets => &mut self.targets.owners,
-                        Which::Tests => &mut self.tests.owners,
+                if let Phase::Waiting { equal, place } = desk.phase {
+                    let owners = if equal {
+                        &mut self.targets.owners
+                    } else {
+                        &mut self.predicates.owners
                     };
                     owners[place as usize] = index as u32;
                 }
@@ -325,7 +288,7 @@ impl<T> Waits<T> {
 
     /// Shows one transition to every wait. Called inside the commit; runs `T`'s code and the predicates.
     pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, out: &mut Outgoing<'_, T>) {
-        if let (Some(find), Some(clone)) = (self.code.find, self.code.clone) {
+        if let Some((find, clone)) = self.code {
             let mut below = self.targets.owners.len();
             while below > 0 {
                 let found = match catch(|| find(&self.targets.tests, new, &mut below)) {
@@ -334,57 +297,65 @@ impl<T> Waits<T> {
                     Err(panic) => Err(panic),
                 };
                 // Its place is then the last one's, who has been judged already.
-                let outcome = match found {
-                    Ok(found) => Outcome::Value(found),
-                    Err(panic) => Outcome::Panicked(panic, None),
-                };
-                self.decide(Which::Targets, below, |_| outcome, out);
+                let outcome = found.map_or_else(Outcome::panicked, Outcome::Value);
+                self.decide(true, below, |_| outcome, out);
             }
         }
-        let mut below = self.tests.owners.len();
+        self.judge(&Shown::Transition { seq, old, new }, out);
+        self.wake_decided(out);
+    }
+
+    /// Decides those who wait for a number of lookers.
+    pub(crate) fn count(&mut self, lookers: usize, out: &mut Outgoing<'_, T>) {
+        if self.counting > 0 {
+            self.judge(&Shown::Lookers(lookers), out);
+            self.wake_decided(out);
+        }
+    }
+
+    /// Shows something to all predicates.
+    fn judge(&mut self, shown: &Shown<'_, T>, out: &mut Outgoing<'_, T>) {
+        let mut below = self.predicates.owners.len();
         while below > 0 {
-            let (tests, code) = (&mut self.tests.tests, &self.code);
-            let mut found = None;
-            let matched = catch(|| {
-                while below > 0 && found.is_none() {
+            let predicates = &mut self.predicates.tests;
+            let mut found = false;
+            let judged = catch(|| {
+                let _inside = enter(Inside::Predicate);
+                while below > 0 && !found {
                     below -= 1;
-                    found = tests[below].judge(seq, old, new, code);
+                    found = predicates[below].judge(shown);
                 }
             });
-            match (matched, found) {
-                (Ok(()), None) => break,
-                (Ok(()), Some(Matched::Judged)) => {
-                    self.decide(Which::Tests, below, Outcome::of_predicate, out);
-                }
-                (Ok(()), Some(Matched::With(outcome))) => {
-                    self.decide(Which::Tests, below, |_| outcome, out);
-                }
-                (Err(panic), _) => {
-                    let outcome = |predicate| Outcome::Panicked(panic, predicate);
-                    self.decide(Which::Tests, below, outcome, out);
+            match judged {
+                Ok(()) if found => self.decide(false, below, Outcome::judged, out),
+                Ok(()) => {}
+                Err(panic) => {
+                    let outcome = |predicate| Outcome::Panicked(Box::new((panic, predicate)));
+                    self.decide(false, below, outcome, out);
                 }
             }
         }
-        self.wake_decided(out);
     }
 
     /// Latches an outcome. Its waker follows, in the order in which the waits joined.
     fn decide(
         &mut self,
-        which: Which,
+        equal: bool,
         place: usize,
         outcome: impl FnOnce(Option<Box<dyn Predicate<T>>>) -> Outcome<T>,
         out: &mut Outgoing<'_, T>,
     ) {
-        let owner = match which {
-            Which::Targets => self.targets.owners[place],
-            Which::Tests => self.tests.owners[place],
+        let owner = if equal {
+            self.targets.owners[place]
+        } else {
+            self.predicates.owners[place]
         };
-        let (predicate, target) = self.withdraw(which, place as u32).take_apart();
+        let (target, predicate) = self.withdraw(equal, place as u32);
         if let Some(target) = target {
             out.discard(target);
         }
         if let Some(desk) = self.desks.at(owner) {
+            self.counting -= usize::from(desk.method.counts());
             desk.phase = Phase::Decided(outcome(predicate));
             desk.next = self.decided;
             self.decided = owner;
@@ -402,37 +373,15 @@ impl<T> Waits<T> {
         }
     }
 
-    #[inline]
-    pub(crate) fn counts(&self) -> bool {
-        self.counting > 0
-    }
-
-    /// Decides those who wait for this number of lookers.
-    pub(crate) fn count(&mut self, lookers: usize, out: &mut Outgoing<'_, T>) {
-        let mut below = self.tests.owners.len();
-        while below > 0 {
-            below -= 1;
-            let counted = match &self.tests.tests[below] {
-                Test::Unwatched => lookers == 0,
-                Test::Watched => lookers > 0,
-                _ => false,
-            };
-            if counted {
-                self.decide(Which::Tests, below, |_| Outcome::Counted, out);
-            }
-        }
-        self.wake_decided(out);
-    }
-
     /// The state ends: owned waits that are not decided are closed; what others have forgotten comes back.
-    pub(crate) fn end(&mut self, out: &mut Outgoing<'_, T>) -> Vec<LeftWait<T>> {
+    pub(crate) fn end(&mut self, out: &mut Outgoing<'_, T>) -> Vec<(Desk<T>, Withdrawn<T>)> {
         let mut at = self.desks.first();
         let mut forgotten = Vec::new();
         while let Some((key, desk)) = at {
             match desk.phase {
                 _ if !desk.owned => forgotten.push(key),
-                Phase::Waiting(which, place) => {
-                    self.decide(which, place as usize, Outcome::Closed, out);
+                Phase::Waiting { equal, place } => {
+                    self.decide(equal, place as usize, Outcome::Closed, out);
                 }
                 Phase::Decided(_) => {}
             }
@@ -440,10 +389,8 @@ impl<T> Waits<T> {
         }
         // While those that are decided are known by their index nobody leaves.
         self.wake_decided(out);
-        forgotten
-            .into_iter()
-            .filter_map(|key| self.leave(key))
-            .collect()
+        let left = forgotten.into_iter().filter_map(|key| self.leave(key));
+        left.collect()
     }
 
     /// A wait asks for its result. While there is none, `sleeper` is who to wake, and whoever was before comes back
@@ -458,7 +405,7 @@ impl<T> Waits<T> {
         let Some(desk) = self.desks.get(key) else {
             unreachable!("a wait keeps its desk until it leaves")
         };
-        if let Phase::Waiting(..) = desk.phase {
+        if let Phase::Waiting { .. } = desk.phase {
             desk.polled |= waker.is_some();
             let known = desk.waker.as_ref();
             if sleeper.is_some() {
@@ -468,20 +415,26 @@ impl<T> Waits<T> {
             }
             return Asked::Waiting;
         }
-        match self.leave(key) {
-            Some(LeftWait::Decided(outcome, waker)) => Asked::Decided(outcome, waker),
+        match self.free(key) {
+            Some(Desk {
+                phase: Phase::Decided(outcome),
+                waker,
+                ..
+            }) => Asked::Decided(outcome, waker),
             _ => unreachable!("it is there, and not waiting"),
         }
     }
 
     /// A wait leaves, decided or not. What it held comes back.
     #[inline]
-    pub(crate) fn leave(&mut self, key: Key) -> Option<LeftWait<T>> {
-        let Desk { phase, waker, .. } = self.free(key)?;
-        Some(match phase {
-            Phase::Waiting(which, place) => LeftWait::Waiting(self.withdraw(which, place), waker),
-            Phase::Decided(outcome) => LeftWait::Decided(outcome, waker),
-        })
+    pub(crate) fn leave(&mut self, key: Key) -> Option<(Desk<T>, Withdrawn<T>)> {
+        let desk = self.free(key)?;
+        let mut withdrawn = (None, None);
+        if let Phase::Waiting { equal, place } = desk.phase {
+            self.counting -= usize::from(desk.method.counts());
+            withdrawn = self.withdraw(equal, place);
+        }
+        Some((desk, withdrawn))
     }
 
     /// The wait's method, where it came from, whether it was polled, whether it is decided.
@@ -493,48 +446,52 @@ impl<T> Waits<T> {
     }
 }
 
-/// That a test matched.
-enum Matched<T> {
-    With(Outcome<T>),
-    /// The outcome is in the predicate.
-    Judged,
-}
+/// What lay in the lists for one wait: a target or a predicate.
+pub(crate) type Withdrawn<T> = (Option<T>, Option<Box<dyn Predicate<T>>>);
 
 impl<T> Test<T> {
-    pub(crate) fn take_apart(self) -> (Option<Box<dyn Predicate<T>>>, Option<T>) {
-        match self {
-            Test::Judged(predicate) => (Some(predicate), None),
-            Test::Equal(target) | Test::Differs(target) => (None, Some(target)),
-            Test::Unwatched | Test::Watched => (None, None),
-        }
-    }
-
-    fn counts(&self) -> bool {
-        matches!(self, Test::Unwatched | Test::Watched)
-    }
-
-    #[inline]
-    fn judge(&mut self, seq: u64, old: &T, new: &T, code: &Code<T>) -> Option<Matched<T>> {
-        let equal = matches!(self, Test::Equal(_));
-        match self {
-            Test::Judged(predicate) => {
-                let _inside = enter(Inside::Predicate);
-                predicate.judge(seq, old, new).then_some(Matched::Judged)
+    /// What it makes of what there is already. If that decides it, the outcome, and the target it had, if any.
+    pub(crate) fn look(self, shown: Shown<'_, T>) -> Result<(Outcome<T>, Option<T>), Self> {
+        match (self, shown) {
+            (Test::Equal(target, code), Shown::Present(value)) => {
+                let found = catch(|| {
+                    let (find, clone) = code;
+                    let equal = find(core::slice::from_ref(&target), value, &mut 1);
+                    equal.then(|| clone(value))
+                });
+                match found.transpose() {
+                    None => Err(Test::Equal(target, code)),
+                    Some(found) => {
+                        let outcome = found.map_or_else(Outcome::panicked, Outcome::Value);
+                        Ok((outcome, Some(target)))
+                    }
+                }
             }
-            Test::Equal(target) | Test::Differs(target) => {
-                let (eq, clone) = (code.eq?, code.clone?);
-                (eq(new, target) == equal).then(|| Matched::With(Outcome::Value(clone(new))))
+            (Test::Judged(mut predicate), shown) => {
+                let judged = catch(|| {
+                    let _inside = enter(Inside::Predicate);
+                    predicate.judge(&shown)
+                });
+                match judged {
+                    Ok(false) => Err(Test::Judged(predicate)),
+                    Ok(true) => Ok((Outcome::Judged(predicate), None)),
+                    Err(panic) => Ok((Outcome::Panicked(Box::new((panic, Some(predicate)))), None)),
+                }
             }
-            Test::Unwatched | Test::Watched => None,
+            (test, _) => Err(test),
         }
     }
 }
 
 impl<T> Outcome<T> {
-    pub(crate) fn of_predicate(predicate: Option<Box<dyn Predicate<T>>>) -> Self {
+    fn judged(predicate: Option<Box<dyn Predicate<T>>>) -> Self {
         match predicate {
             Some(predicate) => Outcome::Judged(predicate),
             None => unreachable!("only a predicate is judged"),
         }
+    }
+
+    fn panicked(panic: Panic) -> Self {
+        Outcome::Panicked(Box::new((panic, None)))
     }
 }

@@ -88,7 +88,7 @@ fn end_while_the_last_view_goes() {
 
 #[test]
 fn end_while_somebody_registers() {
-    explore("end_register", None, || {
+    explore("end_register", 5, || {
         let freed = std::sync::Arc::new(());
         let state = Watched::new(0);
         let view = state.view();
@@ -128,7 +128,7 @@ fn end_is_told_to_who_waits_for_nobody() {
 
 #[test]
 fn end_of_two_lookers_is_told_once_both_are_gone() {
-    explore("end_unwatched_two", 3, || {
+    explore("end_unwatched_two", None, || {
         let state = Watched::new(0);
         let (view, watcher) = (state.view(), state.watch());
         let wait = state.wait_unwatched();

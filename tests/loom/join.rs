@@ -99,7 +99,7 @@ fn join_two_waits_of_two_threads() {
 
 #[test]
 fn join_a_wait_woken_by_one_of_two_setters() {
-    explore("join_two_setters", 3, || {
+    explore("join_two_setters", None, || {
         let state = Arc::new(Watched::new(0));
         let wait = state.wait_until(|value| *value == 2);
         let setters = [setter(&state, &[1]), setter(&state, &[2])];
@@ -112,7 +112,7 @@ fn join_a_wait_woken_by_one_of_two_setters() {
 
 #[test]
 fn join_a_watcher_has_neither_gap_nor_duplicate() {
-    explore("join_watcher", None, || {
+    explore("join_watcher", 5, || {
         let state = Arc::new(Watched::new(0));
         let setter = setter(&state, &[1, 2]);
         let mut watcher = state.watch();
@@ -165,7 +165,7 @@ fn join_the_first_observer_moves_the_state_under_a_setter() {
 
 #[test]
 fn join_the_first_observer_moves_the_state_under_two_setters() {
-    explore("join_first_two", 3, || {
+    explore("join_first_two", 4, || {
         let state = Arc::new(Watched::new(0));
         let setters = [setter(&state, &[1]), setter(&state, &[2])];
         let watcher = state.watch();

@@ -9,7 +9,7 @@ fn paced(state: &Arc<Watched<u32>>, value: u32) -> JoinHandle<()> {
 
 #[test]
 fn paced_a_receive_makes_room() {
-    explore("paced", 4, || {
+    explore("paced", 5, || {
         let state = Arc::new(Watched::new(0));
         let mut watcher = state.watch_bounded(1, Overflow::DropNewest);
         state.set(1);
@@ -37,7 +37,7 @@ fn paced_a_pop_makes_room() {
 
 #[test]
 fn paced_a_larger_ring_loses_nothing() {
-    explore("paced_ring", 3, || {
+    explore("paced_ring", 4, || {
         let state = Arc::new(Watched::new(0));
         let mut watcher = state.watch_bounded(2, Overflow::DropOldest);
         state.set(1);
@@ -64,7 +64,7 @@ fn paced_a_dropped_watcher_frees_its_room() {
 
 #[test]
 fn paced_two_setters_share_the_room_that_two_pops_make() {
-    explore("paced_line", 3, || {
+    explore("paced_line", 2, || {
         let state = Arc::new(Watched::new(0));
         let mut watcher = state.watch_bounded(2, Overflow::DropNewest);
         state.set(1);
@@ -82,7 +82,7 @@ fn paced_two_setters_share_the_room_that_two_pops_make() {
 
 #[test]
 fn paced_a_first_that_has_set_calls_the_next() {
-    explore("paced_next", 3, || {
+    explore("paced_next", 4, || {
         let state = Arc::new(Watched::new(0));
         let watcher = state.watch_bounded(1, Overflow::DropNewest);
         state.set(1);

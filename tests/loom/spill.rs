@@ -72,7 +72,7 @@ fn spill_is_there_for_whoever_the_setter_tells() {
 
 #[test]
 fn spill_is_drained_before_the_end() {
-    explore("spill_end", None, || {
+    explore("spill_end", 4, || {
         let state = Watched::new(0);
         let mut watcher = state.watch();
         state.set(1);

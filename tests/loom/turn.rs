@@ -1,6 +1,7 @@
 //! Callbacks take turns: in order, one at a time, each transition's before its setter returns, and no turn is lost.
 
 use super::*;
+use loom::thread::ThreadId;
 
 /// Sets each value and looks that it has been called back when `set` returns.
 fn called_setter(
@@ -50,7 +51,7 @@ fn turn_two_setters_are_called_back_in_one_order() {
 
 #[test]
 fn turn_is_over_before_set_returns() {
-    explore("turn_returns", None, || {
+    explore("turn_returns", 4, || {
         let state = Arc::new(Watched::new(0));
         let (called, sink) = log();
         let callback = state.on_change(move |change| sink.lock().unwrap().push(change.new));
@@ -95,7 +96,7 @@ fn turn_is_one_threads_at_a_time() {
 
 #[test]
 fn turn_of_three_setters() {
-    explore("turn_three", 2, || {
+    explore("turn_three", 3, || {
         let state = Arc::new(Watched::new(0));
         let (called, sink) = log();
         let callback = state.on_change(move |change| sink.lock().unwrap().push(change.new));
@@ -108,35 +109,58 @@ fn turn_of_three_setters() {
     });
 }
 
+/// Sets `value`, then looks that this has been called back, and all that was set inside.
+fn outermost_setter(
+    state: &Arc<Watched<u32>>,
+    value: u32,
+    called: &Log<u32>,
+    nested: &Log<(ThreadId, u32)>,
+) -> JoinHandle<()> {
+    let (state, called, nested) = (state.clone(), called.clone(), nested.clone());
+    thread::spawn(move || {
+        state.set(value);
+        let here = thread::current().id();
+        let called = entries(&called);
+        assert!(called.contains(&value));
+        for (by, value) in entries(&nested) {
+            assert!(by != here || called.contains(&value));
+        }
+    })
+}
+
+/// A callback of one state that sets another, or the same, 10 higher.
+fn sets_higher(
+    from: &Arc<Watched<u32>>,
+    to: &Arc<Watched<u32>>,
+    called: &Log<u32>,
+    nested: &Log<(ThreadId, u32)>,
+) -> onlooker::Callback {
+    let (to, called, nested) = (to.clone(), called.clone(), nested.clone());
+    from.on_change(move |change| {
+        called.lock().unwrap().push(change.new);
+        if change.new < 10 {
+            let higher = change.new + 10;
+            let here = thread::current().id();
+            nested.lock().unwrap().push((here, higher));
+            to.set(higher);
+        }
+    })
+}
+
 #[test]
 fn turn_of_a_set_inside_a_callback() {
-    explore("turn_nested", None, || {
+    explore("turn_nested", 4, || {
         let state = Arc::new(Watched::new(0));
-        let (called, sink) = log();
-        let inner = state.clone();
-        let callback = state.on_change(move |change| {
-            sink.lock().unwrap().push((change.seq, change.new));
-            if change.new < 10 {
-                inner.set(change.new + 10);
-            }
-        });
-        let setters = [1, 2].map(|value| {
-            let (state, called) = (state.clone(), called.clone());
-            thread::spawn(move || {
-                state.set(value);
-                // What was set inside has been called back too.
-                let called = entries(&called);
-                for set in [value, value + 10] {
-                    assert!(called.iter().any(|(_, new)| *new == set));
-                }
-            })
-        });
+        let mut watcher = state.watch();
+        let ((called, _), (nested, _)) = (log(), log());
+        let callback = sets_higher(&state, &state, &called, &nested);
+        let setters = [1, 2].map(|value| outermost_setter(&state, value, &called, &nested));
         for setter in setters {
             setter.join().unwrap();
         }
-        let called = entries(&called);
-        let order = called.iter().map(|(seq, _)| *seq);
-        assert_eq!(order.collect::<Vec<_>>(), [1, 2, 3, 4]);
+        let order = watcher.try_iter().map(|change| change.new);
+        assert_eq!(entries(&called), order.collect::<Vec<_>>());
+        assert_eq!(state.version(), 4);
         drop(callback);
     });
 }
@@ -167,27 +191,13 @@ fn turn_of_a_ticket_left_with_another_state() {
 
 #[test]
 fn turn_of_two_states_that_set_each_other() {
-    explore("turn_mutual", 3, || {
+    explore("turn_mutual", 4, || {
         let (here, there) = (Arc::new(Watched::new(0)), Arc::new(Watched::new(0)));
-        let (called, _) = log();
-        let cross = |from: &Arc<Watched<u32>>, to: &Arc<Watched<u32>>| {
-            let (to, sink) = (to.clone(), called.clone());
-            from.on_change(move |change| {
-                sink.lock().unwrap().push(change.new);
-                if change.new < 10 {
-                    to.set(change.new + 10);
-                }
-            })
-        };
-        let callbacks = [cross(&here, &there), cross(&there, &here)];
-        let setters = [(&here, 1), (&there, 2)].map(|(state, value)| {
-            let (state, called) = (state.clone(), called.clone());
-            thread::spawn(move || {
-                state.set(value);
-                let called = entries(&called);
-                assert!(called.contains(&value) && called.contains(&(value + 10)));
-            })
-        });
+        let ((called, _), (nested, _)) = (log(), log());
+        let callbacks = [(&here, &there), (&there, &here)]
+            .map(|(from, to)| sets_higher(from, to, &called, &nested));
+        let setters = [(&here, 1), (&there, 2)]
+            .map(|(state, value)| outermost_setter(state, value, &called, &nested));
         for setter in setters {
             setter.join().unwrap();
         }
@@ -260,6 +270,8 @@ fn turn_comes_though_the_state_is_gone() {
     explore("turn_ended", None, || {
         let first = Watched::new(0);
         let second = Arc::new(Watched::new(0));
+        // loom does not see the counts of the crate's own `Arc`s: what all threads share is freed where they are joined.
+        let view = second.view();
         let (called, sink) = log();
         second
             .on_change(move |change| sink.lock().unwrap().push(change.new))
@@ -282,7 +294,8 @@ fn turn_comes_though_the_state_is_gone() {
         first.set(1);
         assert!(called.lock().unwrap().contains(&1));
         other.join().unwrap();
-        drop(callback);
+        assert!(view.is_closed());
+        drop((callback, view));
         assert_eq!(std::sync::Arc::strong_count(&called), 1);
     });
 }
