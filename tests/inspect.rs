@@ -189,8 +189,8 @@ fn a_wait_is_shown_polled_or_not_and_decided_until_it_was_collected() {
             assert_eq!((polled, decided), expected, "owned {owned}");
         };
         look((false, false));
-        assert!(wait.as_mut().is_none_or(|wait| pending(wait)));
-        assert!(owned_wait.as_mut().is_none_or(|wait| pending(wait)));
+        assert!(wait.as_mut().is_none_or(pending));
+        assert!(owned_wait.as_mut().is_none_or(pending));
         look((true, false));
         state.set(1);
         state.set(2);
