@@ -18,7 +18,7 @@ thread_local! {
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static SERIAL: Cell<u32> = const { Cell::new(0) };
     static MAPS: Cell<(isize, usize)> = const { Cell::new((0, 0)) };
-    static SEEN: RefCell<BTreeMap<(usize, u64), u32>> = const { RefCell::new(BTreeMap::new()) };
+    static SEEN: RefCell<BTreeMap<(usize, u64), (u32, Number)>> = const { RefCell::new(BTreeMap::new()) };
     static FAULT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -199,29 +199,20 @@ pub fn saw(of: usize, seq: u64, value: &Value) {
         });
     }
     SEEN.with_borrow_mut(|seen| {
-        let known = *seen.entry((of, seq)).or_insert(value.serial);
-        if known != value.serial {
+        let told = (value.serial, value.number());
+        if *seen.entry((of, seq)).or_insert(told) != told {
             wrong(|| format!("two values for version {seq} of state {of}"));
         }
     });
 }
 
 /// What is known of the values of a state after a version: in order, and without a gap.
-pub fn known_since(of: usize, version: u64) -> Vec<u32> {
+pub fn known_since(of: usize, version: u64) -> Vec<Number> {
     SEEN.with_borrow(|seen| {
         let after = seen.range((of, version + 1)..(of + 1, 0));
         let next = (version + 1..).zip(after);
         let next = next.take_while(|(seq, ((_, known), _))| seq == known);
-        next.map(|(_, (_, serial))| *serial).collect()
-    })
-}
-
-/// The version at which somebody was shown this value.
-pub fn version_of(of: usize, value: &Value) -> Option<u64> {
-    SEEN.with_borrow(|seen| {
-        let of_state = seen.range((of, 0)..(of + 1, 0));
-        let mut found = of_state.filter(|(_, serial)| **serial == value.serial);
-        found.next().map(|(&(_, seq), _)| seq)
+        next.map(|(_, (_, (_, number)))| *number).collect()
     })
 }
 

@@ -10,6 +10,7 @@ use futures_lite::Stream;
 use onlooker::{
     Callback, Overflow, SetPaced, Transition, TryRecvError, View, WaitError, Watched, Watcher,
 };
+use std::cell::Cell;
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::pin::Pin;
@@ -41,8 +42,16 @@ pub struct Owned {
     pub wait_tasks: [[Arc<Task>; 2]; WAITS],
     pub callbacks: [Option<(Hear, Callback)>; CALLS],
     pub heard: Arc<Mutex<Vec<Heard>>>,
-    calls_made: usize,
-    derived: usize,
+    calls_made: Cell<usize>,
+    /// How each derived state comes by its values, and of what.
+    pub rules: Vec<(Rule, Vec<usize>)>,
+}
+
+impl Owned {
+    /// How many callbacks there have been, those included whose making panicked.
+    pub fn calls_made(&self) -> usize {
+        self.calls_made.get()
+    }
 }
 
 /// What goes when a state ends: all that borrows one.
@@ -305,7 +314,15 @@ impl<'a> World<'a> {
         })
     }
 
-    fn drop_wait(&mut self, at: usize) {
+    /// Whether the wait in this slot may be polled, also after a panic.
+    pub fn wait_goes_on(&self, at: usize) -> bool {
+        let borrowed = self.borrowed.waits[at].as_ref();
+        let owned = self.owned.owned_waits[at].as_ref();
+        borrowed.is_some_and(|wait| wait.wait.goes_on())
+            || owned.is_some_and(|wait| wait.wait.goes_on())
+    }
+
+    pub fn drop_wait(&mut self, at: usize) {
         drop(self.borrowed.waits[at].take());
         drop(self.owned.owned_waits[at].take());
     }
@@ -416,7 +433,8 @@ impl<'a> World<'a> {
                 return None;
             }
         }
-        let id = self.owned.calls_made;
+        let id = self.owned.calls_made.get();
+        self.owned.calls_made.set(id + 1);
         let log = self.owned.heard.clone();
         let chained = match hear {
             Hear::Chain(n, root) => self.states[root]
@@ -462,43 +480,44 @@ impl<'a> World<'a> {
                 Way::View(_, view) => view.on_change(heard),
             }
         };
-        self.owned.calls_made += 1;
         self.owned.callbacks[at] = Some((hear, callback));
         Some(Answer::Nothing)
     }
 
     fn derive(&mut self, op: Op) -> Option<Answer> {
-        let of = ROOTS + self.owned.derived;
-        let alive = MapAlive::new();
-        let made = move |number: Number| {
-            alive.called();
-            Value::new(of, number)
-        };
-        let views = &self.owned.views;
-        let view = |at: usize| views[at].as_ref().map(|(_, view)| view);
-        let (at, derived) = match op {
-            Op::Map(at, source, kind) => {
-                let map = move |value: &Value| made(kind.of(value.number()));
-                (at, view(source)?.map(map))
-            }
-            Op::Zip(at, one, other) => {
-                let map = move |(one, other): &(Value, Value)| {
-                    made(Rule::Zip.of(&[one.number(), other.number()]))
-                };
-                (at, view(one)?.zip(view(other)?).map(map))
-            }
+        let (at, rule, parts) = match op {
+            Op::Map(at, source, kind) => (at, Rule::Map(kind), vec![source]),
+            Op::Zip(at, one, other) => (at, Rule::Zip, vec![one, other]),
             Op::All(at, which) => {
-                let parts = (0..VIEWS).filter(|at| which >> at & 1 == 1);
-                let parts: Vec<_> = parts.filter_map(view).cloned().collect();
-                let map = move |values: &Vec<Value>| {
-                    let numbers: Vec<_> = values.iter().map(Value::number).collect();
-                    made(Rule::All.of(&numbers))
-                };
-                (at, View::all(parts).map(map))
+                let there = |at: &usize| which >> at & 1 == 1 && self.owned.views[*at].is_some();
+                (at, Rule::All, (0..VIEWS).filter(there).collect())
             }
             _ => return None,
         };
-        self.owned.derived += 1;
+        let views = &self.owned.views;
+        let parts: Option<Vec<_>> = parts.iter().map(|at| views[*at].as_ref()).collect();
+        let parts = parts?;
+        let view = |part: usize| &parts[part].1;
+        let of = ROOTS + self.owned.rules.len();
+        let sources = parts.iter().map(|(of, _)| *of).collect();
+        self.owned.rules.push((rule, sources));
+        let alive = MapAlive::new();
+        let made = move |numbers: &[Number]| {
+            alive.called();
+            Value::new(of, rule.of(numbers))
+        };
+        let derived = match rule {
+            Rule::Zip => view(0)
+                .zip(view(1))
+                .map(move |(one, other)| made(&[one.number(), other.number()])),
+            Rule::All => {
+                let parts = parts.iter().map(|(_, view)| view.clone());
+                let numbers =
+                    |values: &Vec<Value>| -> Vec<_> { values.iter().map(Value::number).collect() };
+                View::all(parts).map(move |values| made(&numbers(values)))
+            }
+            _ => view(0).map(move |value: &Value| made(&[value.number()])),
+        };
         Some(self.show(at, (of, derived)))
     }
 }
