@@ -203,6 +203,12 @@ mod atomics {
         pub(crate) fn store(&self, count: usize) {
             self.0.store(count, Ordering::SeqCst);
         }
+
+        /// For who only counts: in no order with anything.
+        #[inline]
+        pub(crate) fn note(&self, count: usize) {
+            self.0.store(count, Ordering::Relaxed);
+        }
     }
 
     /// The version beside the lock. Targets without 64-bit atomics have none and ask under the lock.

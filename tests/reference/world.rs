@@ -512,9 +512,8 @@ impl<'a> World<'a> {
                 .map(move |(one, other)| made(&[one.number(), other.number()])),
             Rule::All => {
                 let parts = parts.iter().map(|(_, view)| view.clone());
-                let numbers = |values: &Vec<Value>| -> Vec<_> {
-                    values.iter().map(Value::number).collect()
-                };
+                let numbers =
+                    |values: &Vec<Value>| -> Vec<_> { values.iter().map(Value::number).collect() };
                 View::all(parts).map(move |values| made(&numbers(values)))
             }
             _ => view(0).map(move |value: &Value| made(&[value.number()])),
