@@ -58,7 +58,7 @@ fn with_a_condition() {
 
 /// The same with a `Watched`, and three more who look on.
 fn with_a_watched() {
-    let connection = Arc::new(Watched::new(Connecting));
+    let connection = Watched::new(Connecting);
     let mut everything = connection.watch();
     let log = connection.on_change(|change| {
         println!(
@@ -67,26 +67,18 @@ fn with_a_watched() {
         );
     });
 
-    let drain = {
-        let connection = connection.clone();
-        let (ready, started) = std::sync::mpsc::channel();
-        let handler = thread::spawn(move || {
-            let closing = connection.wait_for(Closing); // registered here
-            ready.send(()).unwrap();
-            closing.wait()
-        });
-        started.recv().unwrap();
-        handler
-    };
+    // Registered here; the thread takes it along.
+    let closing = connection.view().wait_for(Closing);
+    let drain = thread::spawn(move || closing.wait());
 
     for next in [Connected, Closing, Closed] {
         connection.set(next);
     }
 
     let caught = drain.join().unwrap();
-    assert_eq!(caught, Closing);
+    assert_eq!(caught, Ok(Closing));
     println!(
-        "wait_for    saw {caught:?}, though the state is {:?}",
+        "wait_for    saw {Closing:?}, though the state is {:?}",
         connection.get()
     );
 

@@ -1,15 +1,19 @@
 //! Everything at once, for as long as you like: `cargo run --release --example soak -- --minutes 30`.
 //!
-//! Round after round a fresh state gets seven threads that write to it, each in another way, watchers of every kind on
-//! threads and on an executor, a predicate, callbacks of which one sets, waits that are met and waits that are given
-//! up, and threads that come and go. Each round ends with these checks, and any that fails ends the program:
+//! Round after round a fresh state, whose values own memory, gets eight threads that write to it, each in another way,
+//! watchers of every kind on threads and on an executor, a predicate, callbacks of which one sets, a chain of three
+//! states in which each sets the next, derived views, a history that readers come back to, waits that are met and waits
+//! that are given up, and threads that come and go. Each round ends with these checks, and any that fails ends the
+//! program:
 //!
-//! * every lossless observer saw the same transitions in the same order, as many as were made;
+//! * every lossless observer saw the same transitions in the same order, as many as were made: also the end of the
+//!   chain, what is mapped, and a reader that went away after each transition and came back;
+//! * what was zipped saw each transition of each half;
 //! * every lossy one saw an unbroken chain, and what it received and missed adds up;
 //! * the heap is back where it was.
 
 use futures_lite::{StreamExt, future};
-use onlooker::{Overflow, Transition, Watched, Watcher};
+use onlooker::{Overflow, OwnedWait, Transition, Watched, Watcher};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering::Relaxed};
@@ -17,10 +21,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const WRITERS: u32 = 7;
+const WRITERS: u32 = 8;
 const WRITES: u32 = 5_000;
 /// Writes from inside a callback.
 const ECHO: u32 = WRITERS;
+/// Transitions that the state keeps.
+const KEPT: usize = 64;
 /// Heap that the runtime of a program may keep for itself from one round to the next.
 const DRIFT: isize = 64 * 1024;
 
@@ -53,12 +59,12 @@ static ALLOCATOR: Counting = Counting;
 struct Value {
     writer: u32,
     count: u32,
-    text: Arc<str>,
+    text: String,
 }
 
 impl Value {
     fn new(writer: u32, count: u32) -> Self {
-        let text = format!("{writer}:{count}").into();
+        let text = format!("{writer}:{count}");
         Self {
             writer,
             count,
@@ -126,6 +132,42 @@ impl Follower {
         follower
     }
 
+    /// Goes away after each look, and comes back with the version it saw last. Where that is forgotten it begins anew.
+    fn coming_back(mut watcher: Watcher<Value>) -> Self {
+        let view = watcher.view();
+        let mut follower = Self::new(&watcher);
+        loop {
+            match watcher.recv_blocking() {
+                Ok(change) => follower.take(change),
+                Err(_) => return follower,
+            }
+            for change in watcher.try_iter().take(KEPT / 2) {
+                follower.take(change);
+            }
+            drop(watcher);
+            watcher = loop {
+                match view.watch_since(follower.seq) {
+                    Ok(watcher) => break watcher,
+                    Err(forgotten) => {
+                        let oldest = forgotten.oldest.expect("it keeps some");
+                        let Ok(anew) = view.watch_since(oldest) else {
+                            continue;
+                        };
+                        // The gap is known: what lies between, the value at `oldest` included.
+                        follower.missed += oldest - follower.seq;
+                        follower.begin_at(&anew);
+                        break anew;
+                    }
+                }
+            };
+        }
+    }
+
+    fn begin_at(&mut self, watcher: &Watcher<Value>) {
+        (self.before, self.seq) = (watcher.seen().clone(), watcher.seen_version());
+        self.seen.last[self.before.writer as usize] = self.before.count;
+    }
+
     async fn in_a_task(mut watcher: Watcher<Value>) -> Self {
         let mut follower = Self::new(&watcher);
         while let Some(change) = watcher.next().await {
@@ -136,6 +178,19 @@ impl Follower {
     }
 }
 
+type Half = (u32, u32);
+
+/// How often each half of a pair moved.
+fn halves(mut watcher: Watcher<(Half, Half)>) -> (u64, u64) {
+    let (mut first, mut second) = (0, 0);
+    for change in watcher.iter() {
+        let moved = (change.old.0 != change.new.0, change.old.1 != change.new.1);
+        first += u64::from(moved.0);
+        second += u64::from(moved.1);
+    }
+    (first, second)
+}
+
 #[derive(Default)]
 struct Totals {
     transitions: AtomicU64,
@@ -143,12 +198,14 @@ struct Totals {
     met: AtomicU64,
     given_up: AtomicU64,
     passers_by: AtomicU64,
+    forgotten: AtomicU64,
 }
 
 fn write(state: &Watched<Value>, writer: u32, totals: &Totals) {
     for count in 1..=WRITES {
         let value = Value::new(writer, count);
         let expected = (count % 100 == 0).then(|| state.wait_for(value.clone()));
+        let owned = (count % 100 == 0).then(|| state.view().wait_for(value.clone()));
         match writer {
             0 => assert!(state.set(value)),
             1 => drop(state.replace(value)),
@@ -156,10 +213,15 @@ fn write(state: &Watched<Value>, writer: u32, totals: &Totals) {
             3 => drop(state.try_update(|_| Some(value)).unwrap()),
             4 => state.set_if(value, |_| true).unwrap(),
             5 => assert!(state.modify(|present| *present = value)),
+            6 => drop(state.replace_with(|_| value)),
             _ => assert!(future::block_on(state.set_paced(value))),
         }
         if let Some(wait) = expected {
             assert_eq!((wait.wait().writer, count % 100), (writer, 0));
+            totals.met.fetch_add(1, Relaxed);
+        }
+        if let Some(Ok(value)) = owned.map(OwnedWait::wait) {
+            assert_eq!(value.writer, writer);
             totals.met.fetch_add(1, Relaxed);
         }
         if count % 10 == 0 {
@@ -176,6 +238,23 @@ fn pass_by(state: &Watched<Value>) {
     let mut watcher = state.watch_bounded(2, Overflow::DropOldest);
     let _ = watcher.recv_timeout(Duration::from_micros(50));
     let callback = state.on_change(|_| ());
+    let version = state.version();
+    match state.watch_since(version.saturating_sub(KEPT as u64 / 2)) {
+        Ok(mut back) => {
+            let (mut seen, mut seq) = (back.seen().clone(), back.seen_version());
+            for change in back.try_iter() {
+                assert!(change.old == seen && change.seq == seq + 1, "a gap");
+                (seen, seq) = (change.new, change.seq);
+            }
+            assert!(seq >= version);
+        }
+        Err(forgotten) => assert!(forgotten.oldest > Some(version - KEPT as u64 / 2)),
+    }
+    let derived = state.view().map(|value| value.writer);
+    let _ = derived
+        .zip(&state.view().map(|value| value.count))
+        .wait_for_change()
+        .wait_timeout(Duration::from_micros(50));
     let _ = state
         .wait_for_change()
         .wait_timeout(Duration::from_micros(50));
@@ -183,7 +262,7 @@ fn pass_by(state: &Watched<Value>) {
 }
 
 fn round(totals: &Totals) {
-    let state = Arc::new(Watched::new(Value::new(0, 0)));
+    let state = Arc::new(Watched::with_history(Value::new(0, 0), KEPT));
     let unbounded = [state.watch(), state.watch()];
     let streams = [state.watch(), state.watch(), state.watch()];
     let bounded = [
@@ -205,6 +284,26 @@ fn round(totals: &Totals) {
             }
         }
     });
+    // Each sets the next; the last is followed by a watcher.
+    let (second, third) = (
+        Arc::new(Watched::new(Value::new(0, 0))),
+        Watched::new(Value::new(0, 0)),
+    );
+    let last_of_chain = third.watch();
+    let chain = [
+        state.on_change({
+            let second = second.clone();
+            move |change| drop(second.replace(change.new.clone()))
+        }),
+        second.on_change(move |change| drop(third.replace(change.new.clone()))),
+    ];
+    let mapped = state.view().map(Value::clone);
+    let pair = mapped.zip(&second.view()).map(|(first, second)| {
+        let last = |value: &Value| (value.writer, value.count);
+        (last(first), last(second))
+    });
+    let (mapped, pair) = (mapped.watch(), pair.watch());
+    let resuming = state.watch();
     let judged = Arc::new(Mutex::new(Seen::default()));
     let sink = judged.clone();
 
@@ -217,7 +316,11 @@ fn round(totals: &Totals) {
             sink.lock().unwrap().note(value);
             false
         });
-        let lossless = unbounded.map(|watcher| scope.spawn(|| Follower::on_a_thread(watcher)));
+        let [first, second_watcher] = unbounded;
+        let lossless = [first, second_watcher, mapped, last_of_chain];
+        let lossless = lossless.map(|watcher| scope.spawn(|| Follower::on_a_thread(watcher)));
+        let resuming = scope.spawn(|| Follower::coming_back(resuming));
+        let pairs = scope.spawn(|| halves(pair));
         let lossy = bounded.map(|watcher| scope.spawn(|| Follower::on_a_thread(watcher)));
         let executor = &executor;
         let streams = scope.spawn(move || {
@@ -251,9 +354,15 @@ fn round(totals: &Totals) {
         drop((callback, echo, predicate));
         totals.transitions.fetch_add(state.version(), Relaxed);
         assert_eq!(state.version(), called.lock().unwrap().count);
-        drop((host, state));
+        let version = state.version();
+        assert_eq!(second.version(), version, "the chain");
+        drop((host, state, second, chain));
         let mut lossless: Vec<_> = lossless.map(|one| one.join().unwrap()).into();
         lossless.extend(streams.join().unwrap());
+        assert_eq!(pairs.join().unwrap(), (version, version));
+        let back = resuming.join().unwrap();
+        totals.forgotten.fetch_add(back.missed, Relaxed);
+        assert_eq!(back.seen.count + back.missed, version);
         (lossless, lossy.map(|one| one.join().unwrap()))
     });
 
@@ -309,13 +418,14 @@ fn main() {
             told = minute;
             println!(
                 "{:>5} s  {rounds} rounds  {} transitions  {} deliveries  {} waits met  {} given up  {} passers-by  \
-                 heap {:+} bytes, at most {} KiB",
+                 {} forgotten  heap {:+} bytes, at most {} KiB",
                 start.elapsed().as_secs(),
                 totals.transitions.load(Relaxed),
                 totals.deliveries.load(Relaxed),
                 totals.met.load(Relaxed),
                 totals.given_up.load(Relaxed),
                 totals.passers_by.load(Relaxed),
+                totals.forgotten.load(Relaxed),
                 drift,
                 MOST.load(Relaxed) / 1024,
             );

@@ -20,8 +20,8 @@ use crate::error::Forgotten;
 use crate::observers::{History, Item, Left, Observers, Place, Thing};
 use crate::settle::{AnyState, Debts, Flow, settle};
 use crate::sync::{
-    Arc, Counter, Held, Inside, Lock, Once, Pieces, Version, const_fn, enter, forbid_in_closure,
-    forbid_in_predicate, inside, reentered,
+    Arc, Counter, Held, Inside, Lock, Once, Pieces, Version, const_fn, forbid_in_closure,
+    forbid_in_predicate, inside, marked, reentered,
 };
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -158,8 +158,8 @@ impl<T> Shared<T> {
         left: &mut Left<T>,
         f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R,
     ) -> R {
-        let _inside = enter(Inside::Closure);
-        match self.enter(left, f) {
+        let entered = marked(Inside::Closure, || self.enter(left, f));
+        match entered {
             Some(result) => result,
             None => reentered(),
         }
@@ -438,11 +438,16 @@ impl<T> Cell<T> {
     #[inline]
     #[track_caller]
     fn plainly<F, R>(&self, f: F, run: impl FnOnce(F, &mut T, &mut u64) -> R) -> Result<R, F> {
-        let _inside = enter(Inside::Closure);
-        self.plain.with(|plain| match &mut plain.value {
-            Some(value) if plain.keep.is_none() => Ok(run(f, value, &mut plain.seq)),
-            _ => Err(f),
-        })
+        let entered = marked(Inside::Closure, || {
+            self.plain.enter(|plain| match &mut plain.value {
+                Some(value) if plain.keep.is_none() => Ok(run(f, value, &mut plain.seq)),
+                _ => Err(f),
+            })
+        });
+        match entered {
+            Some(ran) => ran,
+            None => reentered(),
+        }
     }
 
     /// Runs `f` on the value.
@@ -581,8 +586,9 @@ impl<T> Shared<T> {
             return None;
         }
         let mut left = Left::new();
-        let _inside = enter(Inside::Closure);
-        let seen = self.enter(&mut left, |state, _| state.value.as_ref().map(f));
+        let seen = marked(Inside::Closure, || {
+            self.enter(&mut left, |state, _| state.value.as_ref().map(f))
+        });
         seen.flatten()
     }
 }

@@ -9,6 +9,41 @@
 //! wait.wait();
 //! ```
 //!
+//! Nor does a thread or task take it along ("`state` does not live long enough"); that of a view goes anywhere:
+//!
+//! ```compile_fail,E0597
+//! let state = onlooker::Watched::new(0);
+//! let wait = state.wait_for(1);
+//! std::thread::spawn(move || wait.wait());
+//! ```
+//!
+//! ```
+//! let state = onlooker::Watched::new(0);
+//! let wait = state.view().wait_for(1);
+//! std::thread::spawn(move || wait.wait());
+//! ```
+//!
+//! A view cannot set ("no method named `set` found"):
+//!
+//! ```compile_fail,E0599
+//! onlooker::Watched::new(0).view().set(1);
+//! ```
+//!
+//! Transitions are ours to make ("cannot create non-exhaustive struct"):
+//!
+//! ```compile_fail,E0639
+//! let _ = onlooker::Transition { old: 0, new: 1, seq: 1, missed: 0 };
+//! ```
+//!
+//! What a derived view is made with stays with the state ("borrowed value does not live long enough"):
+//!
+//! ```compile_fail,E0597
+//! let state = onlooker::Watched::new(0);
+//! let limit = 3;
+//! let limit = &limit;
+//! let high = state.view().map(move |value| value > limit);
+//! ```
+//!
 //! Setting compares ("can't compare `Opaque` with `Opaque`"); `replace` does not:
 //!
 //! ```compile_fail,E0277
@@ -91,4 +126,24 @@
 //! ```
 //! #![deny(unused_must_use)]
 //! drop(onlooker::Watched::new(0).set_paced(1));
+//! ```
+//!
+//! ```compile_fail
+//! #![deny(unused_must_use)]
+//! onlooker::Watched::new(0).view().wait_for(1);
+//! ```
+//!
+//! ```
+//! #![deny(unused_must_use)]
+//! drop(onlooker::Watched::new(0).view().wait_for(1));
+//! ```
+//!
+//! ```compile_fail
+//! #![deny(unused_must_use)]
+//! onlooker::Watched::new(0).watch().recv();
+//! ```
+//!
+//! ```
+//! #![deny(unused_must_use)]
+//! drop(onlooker::Watched::new(0).watch().recv());
 //! ```

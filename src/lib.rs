@@ -30,14 +30,31 @@
 //! # });
 //! ```
 //!
-//! # Four ways to look
+//! A spawned task takes the wait along; it is of a [`View`], which looks and waits and cannot set:
+//!
+//! ```
+//! # futures_lite::future::block_on(async {
+//! # fn spawn<F: Future<Output: Send> + Send + 'static>(task: F) -> smol::Task<F::Output> { smol::spawn(task) }
+//! let state = onlooker::Watched::new("open");
+//! let closing = state.view().wait_for("closing"); // made before the task, so nothing can come too early
+//! let drain = spawn(async move { closing.await });
+//! state.set("closing");
+//! state.set("closed");
+//! assert_eq!(drain.await, Ok("closing"));
+//! # });
+//! ```
+//!
+//! # Ways to look
 //!
 //! | | shows | runs |
 //! |---|---|---|
-//! | a [`Wait`], of [`wait_for`](Watched::wait_for) and its kin | the first match, even if it has passed | on any executor, or a plain thread ([`Wait::wait`]) |
+//! | a [`Wait`], of [`wait_for`](Watched::wait_for) and its kin; of a [`View`], an [`OwnedWait`] | the first match, even if it has passed | on any executor, or a plain thread ([`Wait::wait`]) |
 //! | a [`Watcher`], of [`watch`](Watched::watch) | every transition, from a buffer of its own | on any executor, or a plain thread; also as a `Stream` |
-//! | a [`Callback`], of [`on_change`](Watched::on_change) | every transition | on the setting thread |
+//! | a [`Callback`], of [`on_change`](Watched::on_change) | every transition | on the setting thread, as a part of `set` |
 //! | a [`Reader`], of [`reader`](Watched::reader) | the present value, cached | where you call it |
+//! | a derived [`View`], of [`map`](View::map), [`zip`](View::zip), [`all`](View::all) | several states as one, all of the above again | in the commit of its sources |
+//! | [`watch_since`](Watched::watch_since) | every transition after a version, what came before included | like a `Watcher` |
+//! | [`inspect`](Watched::inspect) | who observes, and waits for what | where you call it |
 //!
 //! Deadlines are any future ([`Wait::unless`]) or any runtime's sleep ([`Wait::timeout`], [`Timer`]). Setters decide
 //! atomically with [`set_if`](Watched::set_if), [`update`](Watched::update), [`try_update`](Watched::try_update) and
@@ -46,18 +63,21 @@
 //!
 //! # The order of events
 //!
-//! All watchers, waits and callbacks see one and the same order: that in which the transitions were committed, whatever
-//! the number of setting threads, and also when setters are called from inside callbacks, predicates, drops or wakers.
+//! All watchers, waits, views and callbacks see one and the same order: that in which the transitions were committed,
+//! whatever the number of setting threads, and also when setters are called from inside callbacks, drops or wakers.
 //!
 //! ```text
-//!  set(v) ── commit, under one short lock ─────▶ then, without the lock, one thread at a time
-//!            compare, swap, count                wake the tasks ─▶ predicates ─▶ callbacks
-//!            push to every watcher's ring
-//!            latch the value waits that match
+//!  set(v) ── commit, under one short lock ──────────────▶ then, without the lock, before `set` returns
+//!            compare, swap, count                         wake the tasks, drop the old value
+//!            push to every watcher's ring                 call back, in the order of the transitions
+//!            decide waits, derived views follow
 //! ```
 //!
 //! What is *not* promised: that a transition reaches everybody at one instant. While a delivery is under way a callback
 //! may not have seen yet what a watcher has received already.
+//!
+//! **A callback must not wait for anything that holds up a setter, and nobody may hold across a `set` what a callback
+//! waits for.** ([Callbacks are a part of `set`](guide::callbacks))
 //!
 //! The [guide] has a page for each way to use it.
 //!
@@ -68,9 +88,9 @@
 //!   in an `Arc`.
 //! * A value wait needs no buffer and no allocation of its own; one with a predicate allocates it. A transition that
 //!   matches nobody wakes nobody.
+//! * Predicates, and the functions of derived views, run inside every commit, under the lock; callbacks in every `set`.
 //! * An unbounded watcher that nobody reads grows. Choose a bound ([`watch_bounded`](Watched::watch_bounded)) where a
 //!   reader may stall: loss is then counted ([`Transition::missed`]), never silent.
-//! * Predicates and callbacks run on setting threads. When they cannot keep up with the setters, setters wait for them.
 //!
 //! # When to take something else
 //!
@@ -88,6 +108,7 @@
 //! | `critical-section` | an interrupt-safe lock: `set` may be called from an interrupt handler on the same core |
 //! | `portable-atomic` | targets without compare-and-swap |
 //! | `smol`, `async-std`, `tokio`, `embassy` | a unit struct each that is that runtime's [`Timer`] |
+//! | `inspect` | where each observer was made, in [`Inspection`] |
 //!
 //! They add up in any combination. One of `std` and `critical-section` must be there; with both, the critical section is
 //! the lock, and every state of the program shares it.

@@ -142,7 +142,10 @@ macro_rules! looking {
             /// ```
             #[track_caller]
             pub fn inspect(&self) -> $crate::Inspection {
-                self.observed($crate::Inspection::of).unwrap_or_default()
+                self.observed($crate::Inspection::of).unwrap_or_else(|| $crate::Inspection {
+                    version: self.version(),
+                    ..Default::default()
+                })
             }
         }
 

@@ -380,12 +380,14 @@ impl Depth {
         self.0 == 1
     }
 
-    /// What is left to the outermost setter. Finding nothing and being done is one step.
+    /// What is left to do: for the outermost setter; without std, where one count is for all, for the last one out.
+    /// Finding nothing and being done is one step.
     fn next(&mut self) -> Option<Next> {
-        if !self.is_outermost() {
-            return None;
-        }
         let next = errands(|errands| {
+            if errands.depth > 1 {
+                errands.depth -= 1;
+                return None;
+            }
             let wake = errands.wakers.pop_front().map(Next::Wake);
             let next = wake.or_else(|| errands.left.pop_front().map(Next::Call));
             if next.is_none() {
@@ -406,7 +408,7 @@ impl Drop for Depth {
     /// Only a panic that nothing could catch (without std) leaves errands behind: for the next setter.
     fn drop(&mut self) {
         if self.0 > 0 {
-            errands(|errands| errands.depth = self.0 - 1);
+            errands(|errands| errands.depth -= 1);
         }
     }
 }

@@ -42,7 +42,7 @@ macro_rules! erase {
 pub(crate) use erase;
 
 pub(crate) use panics::{Panic, catch, panicking, resume};
-pub(crate) use place::{Inside, enter, inside, wake};
+pub(crate) use place::{Inside, enter, inside, marked, wake};
 
 /// Whether a setter may wait for another thread. With interrupts nobody may: what it waits for may be the code that it
 /// interrupted.
@@ -202,6 +202,12 @@ mod atomics {
         #[inline]
         pub(crate) fn store(&self, count: usize) {
             self.0.store(count, Ordering::SeqCst);
+        }
+
+        /// For who only counts: in no order with anything.
+        #[inline]
+        pub(crate) fn note(&self, count: usize) {
+            self.0.store(count, Ordering::Relaxed);
         }
     }
 
@@ -485,12 +491,33 @@ mod place {
     impl Drop for Mark {
         #[inline]
         fn drop(&mut self) {
-            let wakes = here(|here| {
-                let (_, wakes) = here.get();
-                here.set((self.0, wakes && self.0 != Inside::Nothing));
-                wakes
-            });
-            if wakes && self.0 == Inside::Nothing {
+            let (_, wakes) = here(core::cell::Cell::get);
+            here(|here| here.set((self.0, wakes)));
+        }
+    }
+
+    /// Runs `f`, which runs code of the user's under a lock. **With interrupts mark and lock are one critical section**:
+    /// who interrupts is not inside.
+    #[inline]
+    pub(crate) fn marked<R>(inside: Inside, f: impl FnOnce() -> R) -> R {
+        let _wakes = Wakes;
+        let marked = || {
+            let _inside = enter(inside);
+            f()
+        };
+        #[cfg(all(feature = "critical-section", not(loom)))]
+        return critical_section::with(|_| marked());
+        #[cfg(not(all(feature = "critical-section", not(loom))))]
+        marked()
+    }
+
+    /// Wakes, once no lock is held, those whose wakes were put off.
+    struct Wakes;
+
+    impl Drop for Wakes {
+        #[inline]
+        fn drop(&mut self) {
+            if here(core::cell::Cell::get) == (Inside::Nothing, true) {
                 wake_now();
             }
         }
@@ -499,6 +526,7 @@ mod place {
     #[cold]
     fn wake_now() {
         let mut pieces = Pieces::new();
+        here(|here| here.set(OUTSIDE));
         for waker in later(core::mem::take) {
             pieces.run(|| waker.wake());
         }

@@ -17,7 +17,6 @@ use alloc::boxed::Box;
 use core::any::Any;
 use core::fmt;
 use core::future::Future;
-use core::marker::PhantomData;
 use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -104,7 +103,32 @@ struct Body<U, S> {
     polled: bool,
     /// It has given up its desk, with the output.
     done: bool,
-    output: PhantomData<fn() -> U>,
+    /// Asks for a `U`, which the state does not know.
+    ask: Ask<U>,
+}
+
+type Ask<U> = fn(
+    &dyn Asks,
+    Key,
+    Option<&Waker>,
+    polled: &mut bool,
+    done: &mut bool,
+) -> Poll<Result<U, Failure>>;
+
+fn ask<U: 'static>(
+    state: &dyn Asks,
+    key: Key,
+    waker: Option<&Waker>,
+    polled: &mut bool,
+    done: &mut bool,
+) -> Poll<Result<U, Failure>> {
+    let mut found = None::<U>;
+    let asked = state.ask(key, waker, polled, done, &mut found);
+    asked.map(|answer| match (answer, found) {
+        (Ok(()), Some(found)) => Ok(found),
+        (Ok(()), None) => unreachable!("what matched has found something"),
+        (Err(failure), found) => Err(drop_before(found, failure)),
+    })
 }
 
 /// Why there is no output, and never will be: a panic of the user's code, or the end.
@@ -302,14 +326,17 @@ impl<T> Test<T> {
     }
 }
 
-impl<U: 'static, S: Deref<Target: Asks>> Body<U, S> {
-    fn new(state: S, key: Key) -> Self {
+impl<'s, U, S: Deref<Target = dyn Asks + 's>> Body<U, S> {
+    fn new(state: S, key: Key) -> Self
+    where
+        U: 'static,
+    {
         Self {
             state,
             key,
             polled: false,
             done: false,
-            output: PhantomData,
+            ask: ask::<U>,
         }
     }
 
@@ -319,18 +346,10 @@ impl<U: 'static, S: Deref<Target: Asks>> Body<U, S> {
             !self.done,
             "onlooker: a wait was polled after it had given its output"
         );
-        let mut found = None::<U>;
         let (polled, done) = (&mut self.polled, &mut self.done);
-        let asked = self.state.ask(self.key, waker, polled, done, &mut found);
-        asked.map(|answer| match (answer, found) {
-            (Ok(()), Some(found)) => Ok(found),
-            (Ok(()), None) => unreachable!("what matched has found something"),
-            (Err(failure), found) => Err(drop_before(found, failure)),
-        })
+        (self.ask)(&*self.state, self.key, waker, polled, done)
     }
-}
 
-impl<U, S: Deref<Target: Asks>> Body<U, S> {
     #[inline]
     fn leave(&self) {
         if !self.done {
@@ -380,7 +399,7 @@ impl<U> Unpin for Wait<'_, U> {}
 
 impl<U> Unpin for OwnedWait<U> {}
 
-impl<U: 'static> Future for Wait<'_, U> {
+impl<U> Future for Wait<'_, U> {
     type Output = U;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<U> {
@@ -397,7 +416,7 @@ fn found<U>(answer: Result<U, Failure>) -> U {
     }
 }
 
-impl<U: 'static> Future for OwnedWait<U> {
+impl<U> Future for OwnedWait<U> {
     type Output = Result<U, Closed>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -413,13 +432,13 @@ fn found_or_closed<U>(answer: Result<U, Failure>) -> Result<U, Closed> {
     }
 }
 
-impl<U: 'static> FusedFuture for Wait<'_, U> {
+impl<U> FusedFuture for Wait<'_, U> {
     fn is_terminated(&self) -> bool {
         self.body.done
     }
 }
 
-impl<U: 'static> FusedFuture for OwnedWait<U> {
+impl<U> FusedFuture for OwnedWait<U> {
     fn is_terminated(&self) -> bool {
         self.body.done
     }
@@ -450,7 +469,7 @@ impl<U> fmt::Debug for OwnedWait<U> {
     }
 }
 
-impl<U: 'static> Awaited for Wait<'_, U> {
+impl<U> Awaited for Wait<'_, U> {
     type Timed = Result<U, TimedOut>;
 
     fn last_look(mut self: Pin<&mut Self>) -> Option<U> {
@@ -469,7 +488,7 @@ impl<U: 'static> Awaited for Wait<'_, U> {
     }
 }
 
-impl<U: 'static> Awaited for OwnedWait<U> {
+impl<U> Awaited for OwnedWait<U> {
     type Timed = Result<U, WaitError>;
 
     fn last_look(mut self: Pin<&mut Self>) -> Option<Self::Output> {
@@ -489,13 +508,13 @@ impl<U: 'static> Awaited for OwnedWait<U> {
 }
 
 deadlines!(
-    ['a, U: 'static] Wait<'a, U>,
+    ['a, U] Wait<'a, U>,
     "[`TimedOut`]", U, Result<U, TimedOut>,
     ["let state = onlooker::Watched::new(0);"], "state.wait_for(1)"
 );
 
 deadlines!(
-    [U: 'static] OwnedWait<U>,
+    [U] OwnedWait<U>,
     "[`WaitError`]", Result<U, Closed>, Result<U, WaitError>,
     ["let state = onlooker::Watched::new(0);", "let view = state.view();"], "view.wait_for(1)"
 );

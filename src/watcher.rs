@@ -105,17 +105,13 @@ impl<T> Source<T> {
                     if hand.capacity() > KEPT && hand.len() < hand.capacity() / 4 {
                         hand.shrink_to(2 * hand.len());
                     }
+                    if let Some(short) = short {
+                        short.in_hand.note(hand.len());
+                    }
                     Some(item)
                 }
                 None => short.as_ref()?.pop(),
             },
-        }
-    }
-
-    fn in_hand(&self) -> usize {
-        match self {
-            Source::Bounded(_) => 0,
-            Source::Unbounded { hand, .. } => hand.len(),
         }
     }
 }
@@ -164,7 +160,7 @@ impl<T> Watcher<T> {
     /// ```
     #[track_caller]
     pub fn len(&self) -> usize {
-        self.seat(Seat::len) + self.source.in_hand()
+        self.seat(Seat::len)
     }
 
     /// Returns whether no transition waits to be received.
@@ -351,15 +347,18 @@ impl<T> Watcher<T> {
         if hand.capacity() > KEPT {
             *hand = VecDeque::new();
         }
-        let mut made = short.is_none().then(|| Arc::new(Ring::new(SHORT)));
+        let made = short.is_none().then(|| Arc::new(Ring::new(SHORT)));
         let item = self.shared.lock.with(|state| {
-            made = made.take().filter(|_| state.open);
             // Between the look and the lock something may have come into the ring: that is older than the spill.
             let in_ring = short.as_ref().and_then(|short| short.pop());
             if in_ring.is_none() {
                 if let Some(seat) = state.observers.seats.get(self.key) {
                     seat.hand_over(hand, made.clone());
-                    return hand.pop_front();
+                    let item = hand.pop_front();
+                    if let Some(short) = short.as_ref().or(made.as_ref()) {
+                        short.in_hand.note(hand.len());
+                    }
+                    return item;
                 }
             }
             in_ring
@@ -657,7 +656,7 @@ impl<T: Clone> Stream for Watcher<T> {
             let seat = state.observers.seats.get(self.key);
             seat.map_or(0, |seat| seat.len())
         });
-        (self.source.in_hand() + seat.unwrap_or(0), None)
+        (seat.unwrap_or(0), None)
     }
 }
 

@@ -4,6 +4,7 @@ mod common;
 
 use common::{Task, pending, poll};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use futures_signals::map_ref;
 use futures_signals::signal::{Mutable, SignalExt};
 use onlooker::{Overflow, Watched};
 use std::pin::pin;
@@ -54,7 +55,52 @@ fn onlooker_needs_no_executor() {
     assert_eq!(CALLED.get(), 1);
 }
 
+#[test]
+fn onlooker_shows_every_pair_of_two_states_once() {
+    let (a, b) = (Watched::new(0), Watched::new(0));
+    let mut pairs = a.view().zip(&b.view()).watch();
+    a.set(1);
+    b.set(1);
+    a.set(2);
+    let pairs = pairs.try_iter().map(|change| change.new);
+    assert!(pairs.eq([(1, 0), (1, 1), (2, 1)]));
+}
+
+#[test]
+fn onlooker_goes_on_from_a_version_or_says_that_it_is_forgotten() {
+    let state = Watched::with_history(0, 3);
+    (1..=5).for_each(|value| assert!(state.set(value)));
+    let mut back = state.watch_since(3).unwrap();
+    assert!(back.try_iter().map(|change| change.new).eq([4, 5]));
+    assert_eq!(state.watch_since(1).unwrap_err().oldest, Some(2));
+}
+
+#[test]
+fn onlooker_waits_until_nobody_looks() {
+    let state = Watched::new(0);
+    let (view, mut nobody) = (state.view(), state.wait_unwatched());
+    assert!(poll(&mut nobody).is_pending());
+    drop(view);
+    assert!(poll(&mut nobody).is_ready());
+}
+
+#[test]
+fn onlooker_says_who_waits() {
+    let state = Watched::new(0);
+    let _wait = state.wait_for(1);
+    assert_eq!(state.inspect().observers[0].what, "wait_for");
+}
+
 // tokio::sync::watch
+
+#[test]
+fn tokio_watch_waits_until_nobody_looks() {
+    let (sender, receiver) = watch::channel(0);
+    let mut nobody = pin!(sender.closed());
+    assert!(pending(&mut nobody));
+    drop(receiver);
+    assert!(poll(&mut nobody).is_ready());
+}
 
 #[test]
 fn tokio_watch_does_not_see_what_has_passed() {
@@ -101,6 +147,22 @@ fn tokio_broadcast_has_every_value_until_it_lags_which_is_an_error() {
 }
 
 #[test]
+fn tokio_broadcast_waits_until_nobody_looks() {
+    let (sender, receiver) = broadcast::channel::<i32>(2);
+    let mut nobody = pin!(sender.closed());
+    assert!(pending(&mut nobody));
+    drop(receiver);
+    assert!(poll(&mut nobody).is_ready());
+}
+
+#[test]
+fn async_broadcast_gives_its_receivers_the_right_to_send() {
+    let (_sender, mut receiver) = async_broadcast::broadcast(2);
+    receiver.new_sender().try_broadcast(1).unwrap();
+    assert_eq!(receiver.try_recv(), Ok(1));
+}
+
+#[test]
 fn async_broadcast_reports_an_overflow_as_an_error_or_holds_its_senders_up() {
     let (mut sender, mut receiver) = async_broadcast::broadcast(2);
     sender.try_broadcast(1).unwrap();
@@ -138,6 +200,25 @@ fn futures_signals_show_the_latest_value_only_and_wake_every_waiter() {
     state.set("closed");
     assert!(task.poll(&mut closing).is_pending());
     assert_eq!(task.wakes(), 2);
+}
+
+#[test]
+fn futures_signals_show_the_latest_pair_only() {
+    let (a, b) = (Mutable::new(0), Mutable::new(0));
+    let pairs = map_ref! {
+        let a = a.signal(),
+        let b = b.signal() =>
+        (*a, *b)
+    };
+    let mut pairs = pin!(pairs.to_stream());
+    a.set(1);
+    b.set(1);
+    a.set(2);
+    let next = futures_lite::StreamExt::next(&mut pairs);
+    assert_eq!(poll(&mut pin!(next)), Poll::Ready(Some((2, 1))));
+    let next = futures_lite::StreamExt::next(&mut pairs);
+    assert!(pending(&mut pin!(next)));
+    assert_eq!(a.read_only().get(), 2);
 }
 
 // embassy-sync

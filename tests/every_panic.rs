@@ -16,9 +16,7 @@ use reference::world::{Owned, States, World, plain, states};
 use reference::{Op, decode, heap, shrink};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::panic::{
-    AssertUnwindSafe, catch_unwind, panic_any, resume_unwind, set_hook, take_hook,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind, set_hook, take_hook};
 use std::sync::PoisonError;
 
 #[global_allocator]
@@ -151,7 +149,16 @@ fn step(world: &mut World<'_>, notes: &mut Notes, op: Op, unwinding: bool) {
         assert!(may_escape(op, *point), "{point:?} came out of {op:?}");
     }
     if result.is_ok() && panics.len() == panicked + 1 && !unwinding {
-        let kept = matches!(panics[panicked], Point::Callback | Point::Predicate | Point::Map | Point::Eq | Point::Clone | Point::Drop | Point::Waker);
+        let kept = matches!(
+            panics[panicked],
+            Point::Callback
+                | Point::Predicate
+                | Point::Map
+                | Point::Eq
+                | Point::Clone
+                | Point::Drop
+                | Point::Waker
+        );
         assert!(kept, "a closure's panic is its caller's: {op:?}");
     }
     match op {
@@ -358,7 +365,11 @@ fn has_decided(world: &mut World<'_>, notes: &mut Notes, at: usize) {
 }
 
 fn heard_all(world: &World<'_>, notes: &Notes, lost_most: usize) {
-    let heard = world.owned.heard.lock().unwrap_or_else(PoisonError::into_inner);
+    let heard = world
+        .owned
+        .heard
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let mut by_callback = BTreeMap::<usize, Vec<u64>>::new();
     for (id, change) in heard.iter() {
         by_callback.entry(*id).or_default().push(change.0);
@@ -370,10 +381,16 @@ fn heard_all(world: &World<'_>, notes: &Notes, lost_most: usize) {
             assert!(seqs.len() <= 1, "a callback for a value is called once");
             // All values came by, of a root that can still be set.
             let open = *of < ROOTS && world.states[*of].is_some();
-            assert!(!there || !open || seqs.len() + lost_most >= 1, "never called");
+            assert!(
+                !there || !open || seqs.len() + lost_most >= 1,
+                "never called"
+            );
             continue;
         }
-        assert!(seqs.is_sorted_by(|one, next| one < next), "in order, and once");
+        assert!(
+            seqs.is_sorted_by(|one, next| one < next),
+            "in order, and once"
+        );
         let (Some(last), true) = (seqs.last(), there) else {
             continue;
         };
@@ -398,7 +415,11 @@ fn shows_its_sources(world: &World<'_>, of: usize, view: &onlooker::View<Value>)
         let ended_by_a_panic = !user::panicked().is_empty() || roots.is_empty();
         assert!(ended_by_a_panic, "a derived state ended before its sources");
     } else if user::panicked().is_empty() || *rule != Rule::All && *rule != Rule::Zip {
-        assert_eq!(view.read(Value::number), rule.of(&roots), "state {of} follows");
+        assert_eq!(
+            view.read(Value::number),
+            rule.of(&roots),
+            "state {of} follows"
+        );
     }
 }
 
@@ -511,7 +532,8 @@ fn smallest(program: Vec<Op>) -> (Vec<Op>, Option<Way>) {
         };
         let calls = begins.last().copied().unwrap_or(0);
         let each = (1..=calls).flat_map(|call| (0..3).map(move |turn| (call, turn)));
-        let mut each = each.flat_map(|(call, turn)| ways(call, &begins, turn).into_iter().take(asked("WAYS", 2)));
+        let mut each = each
+            .flat_map(|(call, turn)| ways(call, &begins, turn).into_iter().take(asked("WAYS", 2)));
         each.find(|way| fails(program, *way))
     };
     let program = shrink(program, |program| failing(program).is_some());
@@ -540,13 +562,19 @@ fn panic_everywhere(seeds: impl Iterator<Item = usize>) -> (usize, usize) {
         let begins = run(&program, CALM);
         let calls = begins.last().copied().unwrap_or(0);
         'calls: for call in 1..=calls {
-            for way in ways(call, &begins, seed + call).into_iter().take(asked("WAYS", 2)) {
+            for way in ways(call, &begins, seed + call)
+                .into_iter()
+                .take(asked("WAYS", 2))
+            {
                 NOW.set((seed, way));
                 if fails(&program, way) {
                     if std::env::var("TRIAGE").is_ok() {
                         let (program, smallest) = smallest(program.clone());
-                        let why = catch_unwind(AssertUnwindSafe(|| run(&program, smallest.unwrap())));
-                        let why = why.err().and_then(|why| why.downcast_ref::<String>().cloned());
+                        let why =
+                            catch_unwind(AssertUnwindSafe(|| run(&program, smallest.unwrap())));
+                        let why = why
+                            .err()
+                            .and_then(|why| why.downcast_ref::<String>().cloned());
                         let why = why.unwrap_or_default().replace('\n', " ");
                         println!("TRIAGE {why} | {program:?} {smallest:?}");
                         break 'calls;
@@ -567,11 +595,12 @@ fn a_panic_at_any_call_of_the_users_code_leaves_all_states_whole() {
     let programs = asked("PANIC_PROGRAMS", 1_000);
     user::quiet();
     name_what_aborts();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(8);
     let ran: Vec<_> = std::thread::scope(|scope| {
-        let run = |thread| {
-            scope.spawn(move || panic_everywhere((thread..programs).step_by(threads)))
-        };
+        let run =
+            |thread| scope.spawn(move || panic_everywhere((thread..programs).step_by(threads)));
         let threads: Vec<_> = (0..threads).map(run).collect();
         threads.into_iter().map(|thread| thread.join()).collect()
     });

@@ -50,5 +50,11 @@ fn random_programs_do_what_the_reference_does() {
 
 #[test]
 fn debug() {
-    run(&[Op::View(0, Face::Root(0)), Op::All(3, 14), Op::Zip(2, 3, 0), Op::Call(2, Face::View(2), Hear::Chain(1, 2)), Op::Inside(1, Closure::ReplaceWith, Guard::View(2), true)]);
+    run(&[
+        Op::View(0, Face::Root(0)),
+        Op::All(3, 14),
+        Op::Zip(2, 3, 0),
+        Op::Call(2, Face::View(2), Hear::Chain(1, 2)),
+        Op::Inside(1, Closure::ReplaceWith, Guard::View(2), true),
+    ]);
 }

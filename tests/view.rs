@@ -98,8 +98,9 @@ fn a_view_goes_to_any_thread_and_outlives_where_it_came_from() {
         let readers: Vec<_> = views
             .into_iter()
             .map(|view| {
+                let wait = view.wait_for(1_000);
                 thread::spawn(move || {
-                    let last = view.wait_for(1_000).wait();
+                    let last = wait.wait();
                     while !view.is_closed() {
                         thread::yield_now();
                     }

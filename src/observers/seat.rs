@@ -15,7 +15,7 @@
 
 use super::{Origin, Outgoing};
 use crate::slab::Slab;
-use crate::sync::{Arc, catch, ring, spin};
+use crate::sync::{Arc, Counter, catch, ring, spin};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -58,6 +58,8 @@ pub(crate) type Item<T> = (u64, T);
 /// Boxed: the queue is aligned to cache lines, which beside an `Arc`'s counts would waste one.
 pub(crate) struct Ring<T> {
     queue: Box<ConcurrentQueue<Item<T>>>,
+    /// How much its watcher has in hand, to be counted by others.
+    pub(crate) in_hand: Counter,
 }
 
 /// Slots of an unbounded watcher's ring.
@@ -83,6 +85,7 @@ impl<T> Ring<T> {
         drop(room);
         Self {
             queue: Box::new(ConcurrentQueue::bounded(capacity)),
+            in_hand: Counter::new(),
         }
     }
 
@@ -92,7 +95,7 @@ impl<T> Ring<T> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        ring(|| self.queue.len())
+        ring(|| self.queue.len()) + self.in_hand.load()
     }
 
     #[inline]
@@ -152,7 +155,7 @@ impl<T> Seat<T> {
         }
     }
 
-    /// How much lies here; what the watcher has in hand is not in it.
+    /// How much waits to be received.
     pub(crate) fn len(&self) -> usize {
         match &self.buffer {
             Buffer::Bounded(ring, _) => ring.len(),

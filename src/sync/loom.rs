@@ -94,6 +94,10 @@ impl Counter {
     pub(crate) fn store(&self, count: usize) {
         self.0.store(count, Ordering::Release);
     }
+
+    pub(crate) fn note(&self, count: usize) {
+        self.0.store(count, Ordering::Relaxed);
+    }
 }
 
 pub(crate) struct Version(AtomicU64);

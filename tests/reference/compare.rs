@@ -92,7 +92,10 @@ fn step(world: &mut World<'_>, contract: &mut Contract, op: Op) {
     assert_eq!(world.step(op), expected, "{op:?}");
     if let Some(held) = held {
         let freed = live - user::live();
-        assert!(freed >= held as isize, "a dropped watcher frees what it held");
+        assert!(
+            freed >= held as isize,
+            "a dropped watcher frees what it held"
+        );
     }
     if let Op::Inside(..) = op {
         // A view that goes in a closure may still be computed for in its commit.
@@ -101,7 +104,10 @@ fn step(world: &mut World<'_>, contract: &mut Contract, op: Op) {
     }
     if let Op::Inside(_, _, Guard::Wait(at), false) = op {
         // Nor need that commit know of a wait that went in its closure: it may wake its task once more.
-        for (task, wakes) in world.owned.wait_tasks[at].iter().zip(&mut contract.wakes[at]) {
+        for (task, wakes) in world.owned.wait_tasks[at]
+            .iter()
+            .zip(&mut contract.wakes[at])
+        {
             *wakes = task.wakes().clamp(*wakes, *wakes + 1);
         }
     }
@@ -116,8 +122,16 @@ fn compare(world: &World<'_>, contract: &mut Contract) {
     }
     for (at, state) in world.states.iter().enumerate() {
         let Some(state) = state else { continue };
-        assert_eq!(state.watcher_count(), contract.watcher_count(at), "watcher_count");
-        assert_eq!(state.view_count(), contract.view_count(at), "view_count of {at}");
+        assert_eq!(
+            state.watcher_count(),
+            contract.watcher_count(at),
+            "watcher_count"
+        );
+        assert_eq!(
+            state.view_count(),
+            contract.view_count(at),
+            "view_count of {at}"
+        );
         inspected(contract, at, &state.inspect());
     }
     for (view, at) in owned.views.iter().zip(&contract.views) {
@@ -132,7 +146,10 @@ fn compare(world: &World<'_>, contract: &mut Contract) {
     }
     for (at, watching) in contract.watchers.iter().enumerate() {
         let watcher = owned.watchers[at].as_ref();
-        assert_eq!(watcher.map(|(of, _)| *of), watching.as_ref().map(|w| w.node));
+        assert_eq!(
+            watcher.map(|(of, _)| *of),
+            watching.as_ref().map(|w| w.node)
+        );
         if let (Some((_, watcher)), Some(watching)) = (watcher, watching) {
             let open = contract.nodes[watching.node].open;
             compare_watcher(watcher, watching, &owned.tasks[at], open);
@@ -150,22 +167,34 @@ fn compare(world: &World<'_>, contract: &mut Contract) {
         if let Some(first) = contract.first_in_line(root) {
             // Its waker went to call it, if there is room.
             let called = world.borrowed.paced_tasks[first].kept() == 0;
-            assert!(called || !contract.has_room(root), "the first in line is called");
+            assert!(
+                called || !contract.has_room(root),
+                "the first in line is called"
+            );
         }
     }
-    compare_callbacks(&mut owned.heard.lock().unwrap_or_else(PoisonError::into_inner), contract);
+    compare_callbacks(
+        &mut owned.heard.lock().unwrap_or_else(PoisonError::into_inner),
+        contract,
+    );
     let functions = (contract.maps() as isize, contract.mapped);
     assert_eq!(user::maps(), functions, "functions of maps: kept, called");
 }
 
 fn compare_view(contract: &Contract, at: usize, view: &View<Value>) {
-    let Node { value, seq, open, .. } = contract.nodes[at];
+    let Node {
+        value, seq, open, ..
+    } = contract.nodes[at];
     assert_eq!(view.read(Value::number), value, "value of a view");
     assert_eq!(view.version(), seq, "version of a view");
     assert_eq!(view.is_closed(), !open, "is_closed of a view");
     assert_eq!(view.watcher_count(), contract.watcher_count(at));
     if open {
-        assert_eq!(view.view_count(), contract.view_count(at), "view_count of a view");
+        assert_eq!(
+            view.view_count(),
+            contract.view_count(at),
+            "view_count of a view"
+        );
     }
     inspected(contract, at, &view.inspect());
 }
@@ -177,8 +206,16 @@ fn compare_watcher(watcher: &Watcher<Value>, watching: &Watching, task: &Arc<Tas
     assert_eq!(watcher.seen_version(), watching.seen_seq, "seen_version");
     assert_eq!(watcher.missed(), watching.missed, "missed");
     assert_eq!(watcher.is_closed(), !open, "is_closed");
-    assert_eq!(task.wakes(), watching.wakes, "a sleeping watcher is woken, once");
-    assert_eq!(task.kept(), usize::from(watching.asleep), "wakers of a watcher");
+    assert_eq!(
+        task.wakes(),
+        watching.wakes,
+        "a sleeping watcher is woken, once"
+    );
+    assert_eq!(
+        task.kept(),
+        usize::from(watching.asleep),
+        "wakers of a watcher"
+    );
 }
 
 /// In order for the states that are set; those that follow are called back beside each other, each in order.
@@ -204,11 +241,23 @@ fn inspected(contract: &Contract, at: usize, inspection: &Inspection) {
     let row = |observer: &onlooker::Observer| -> Row {
         let number = |capacity: Option<usize>| capacity.map_or(0, |capacity| capacity as u64);
         let details = match observer.details {
-            Details::Watcher { len, capacity, missed, asleep, .. } => {
-                [len as u64, number(capacity), missed, asleep.into()]
-            }
-            Details::Wait { polled, decided, .. } => [polled.into(), decided.into(), 0, 0],
-            Details::Callback { runs, panics, running, longest, .. } => {
+            Details::Watcher {
+                len,
+                capacity,
+                missed,
+                asleep,
+                ..
+            } => [len as u64, number(capacity), missed, asleep.into()],
+            Details::Wait {
+                polled, decided, ..
+            } => [polled.into(), decided.into(), 0, 0],
+            Details::Callback {
+                runs,
+                panics,
+                running,
+                longest,
+                ..
+            } => {
                 assert_eq!(longest.is_some(), runs > 0, "the longest call");
                 [runs, panics, running.into(), 0]
             }
@@ -238,7 +287,11 @@ fn rows(contract: &Contract, at: usize) -> Vec<Row> {
     let waits = contract.waits.iter().flatten().filter(|w| w.node == at);
     let waits = waits.map(|wait| {
         let decided = wait.found.is_some();
-        (name(wait.ask), wait.since, [wait.polled.into(), decided.into(), 0, 0])
+        (
+            name(wait.ask),
+            wait.since,
+            [wait.polled.into(), decided.into(), 0, 0],
+        )
     });
     let calls = contract.calls.iter().filter(|call| call.node == at);
     let calls = calls.map(|call| ("callback", call.since, [call.runs, 0, 0, 0]));
@@ -252,7 +305,12 @@ fn rows(contract: &Contract, at: usize) -> Vec<Row> {
     let edges = nodes.flat_map(|node| node.sources.iter().map(|source| (node.rule, source)));
     let edges = edges.filter(|(_, (source, ..))| *source == at);
     let edges = edges.map(|(rule, (_, since, _)): (Rule, _)| (rule.name(), *since, [0; 4]));
-    watchers.chain(waits).chain(calls).chain(line).chain(edges).collect()
+    watchers
+        .chain(waits)
+        .chain(calls)
+        .chain(line)
+        .chain(edges)
+        .collect()
 }
 
 fn name(ask: Ask) -> &'static str {
@@ -319,7 +377,10 @@ fn drain(of: usize, mut watcher: Watcher<Value>, watching: &mut Watching, as_val
         expected.extend(std::iter::from_fn(|| watching.pop()).map(|change| change.2));
         let mut next = || Pin::new(&mut values).poll_next(&mut Context::from_waker(Waker::noop()));
         for value in expected {
-            assert_eq!(next().map(|next| next.map(|v| v.number())), Poll::Ready(Some(value)));
+            assert_eq!(
+                next().map(|next| next.map(|v| v.number())),
+                Poll::Ready(Some(value))
+            );
         }
         assert!(matches!(next(), Poll::Ready(None)));
         return;

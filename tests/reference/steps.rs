@@ -4,9 +4,7 @@ use super::contract::{
     Answer, Change, Contract, Found, Hearing, Node, Rule, Source, Waiting, Watching, begins_now,
     judge,
 };
-use super::ops::{
-    Ask, Bound, Closure, Face, Hear, Number, Op, ROOTS, Root, Until, VIEWS,
-};
+use super::ops::{Ask, Bound, Closure, Face, Hear, Number, Op, ROOTS, Root, Until, VIEWS};
 use std::collections::VecDeque;
 
 impl Contract {

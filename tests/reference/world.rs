@@ -2,8 +2,7 @@
 
 use super::contract::{Answer, Change, Heard, Rule};
 use super::ops::{
-    CALLS, Closure, Face, Guard, Hear, Late, Number, Op, PACED, ROOTS, Root, VIEWS, WAITS,
-    WATCHERS,
+    CALLS, Closure, Face, Guard, Hear, Late, Number, Op, PACED, ROOTS, Root, VIEWS, WAITS, WATCHERS,
 };
 use super::pending::{self, Asked, Way, owned, poll, seek};
 use super::user::{self, Glue, MapAlive, OnPurpose, Point, Task, Value};
@@ -186,7 +185,8 @@ impl<'a> World<'a> {
             Op::Watch(at, face, bound) => {
                 drop(self.owned.watchers[at].take());
                 let overflow = [Overflow::DropOldest, Overflow::DropNewest];
-                let bound = bound.map(|(capacity, newest)| (capacity, overflow[usize::from(newest)]));
+                let bound =
+                    bound.map(|(capacity, newest)| (capacity, overflow[usize::from(newest)]));
                 let (of, watcher) = match (self.face(face)?, bound) {
                     (Way::Root(of, state), None) => (of, state.watch()),
                     (Way::View(of, view), None) => (of, view.watch()),
@@ -211,7 +211,9 @@ impl<'a> World<'a> {
                     Err(forgotten) => Answer::Forgotten(forgotten.oldest),
                 }
             }
-            Op::DropWatcher(at) => return self.nothing(|this| drop(this.owned.watchers[at].take())),
+            Op::DropWatcher(at) => {
+                return self.nothing(|this| drop(this.owned.watchers[at].take()));
+            }
             Op::TryRecv(at)
             | Op::TryIter(at)
             | Op::Iter(at)
@@ -448,7 +450,9 @@ impl<'a> World<'a> {
                     user::wrong(|| format!("a callback of {of} got a value of {}", value.of));
                 }
                 let line = (id, (0, value.number(), value.number(), 0));
-                log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                log.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
                 user::call(Point::Callback);
             };
             match way {
@@ -459,7 +463,9 @@ impl<'a> World<'a> {
             let heard = move |change: &Transition<Value>| {
                 let _glue = &glue;
                 let line = (id, shown(of, change.seq - 1, change));
-                log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                log.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
                 user::call(Point::Callback);
                 if let Some((n, root, state)) = &chained {
                     if change.new.number() == *n {
@@ -506,9 +512,8 @@ impl<'a> World<'a> {
                 .map(move |(one, other)| made(&[one.number(), other.number()])),
             Rule::All => {
                 let parts = parts.iter().map(|(_, view)| view.clone());
-                let numbers = |values: &Vec<Value>| -> Vec<_> {
-                    values.iter().map(Value::number).collect()
-                };
+                let numbers =
+                    |values: &Vec<Value>| -> Vec<_> { values.iter().map(Value::number).collect() };
                 View::all(parts).map(move |values| made(&numbers(values)))
             }
             _ => view(0).map(move |value: &Value| made(&[value.number()])),

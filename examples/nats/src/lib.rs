@@ -4,18 +4,19 @@
 //! the mirror knows what it has, what comes next, and how much is gone where the bucket's history did not reach.
 //!
 //! ```text
-//! Watched ─ watch() ─▶ publish ─ one revision each, in order ─▶ bucket ─ history, then what comes ─▶ mirror ─▶ Watched
+//! Watched ─ watch_since() ─▶ publish ─ one revision each, in order ─▶ bucket ─ history, then what comes ─▶ mirror ─▶ Watched
 //! ```
 //!
 //! * A revision is written with the revision it must follow, so it lands once however often it is sent, and two sources
 //!   cannot write into each other: the second is told so.
-//! * While the server is away the source's watcher buffers, and goes on afterwards where it was.
+//! * While the server is away the source's watcher buffers, and goes on afterwards where it was. A publisher that was
+//!   stopped altogether finds in the bucket where it was, and goes on from there with the state's own history.
 //! * A mirror that was away asks from the revision after its last one. A bucket keeps 64 revisions of a key at most: what
 //!   is older is counted in [`Mirrored::missed`].
 
 use async_nats::jetstream::{self, kv};
 use futures_lite::StreamExt;
-use onlooker::Watched;
+use onlooker::{View, Watched, Watcher};
 use std::time::Duration;
 
 /// How long to wait before asking again a server that did not answer.
@@ -42,11 +43,15 @@ impl Mirrored {
         format!("{epoch} {seq}\n{value}")
     }
 
-    /// What comes after `last`.
-    fn decode(record: &[u8], last: &Self) -> Option<Self> {
+    fn parse(record: &[u8]) -> Option<(u64, u64, &str)> {
         let (numbers, value) = std::str::from_utf8(record).ok()?.split_once('\n')?;
         let (epoch, seq) = numbers.split_once(' ')?;
-        let (epoch, seq) = (epoch.parse().ok()?, seq.parse::<u64>().ok()?);
+        Some((epoch.parse().ok()?, seq.parse().ok()?, value))
+    }
+
+    /// What comes after `last`.
+    fn decode(record: &[u8], last: &Self) -> Option<Self> {
+        let (epoch, seq, value) = Self::parse(record)?;
         let expected = if epoch == last.epoch { last.seq + 1 } else { 0 };
         Some(Self {
             value: value.to_owned(),
@@ -82,33 +87,47 @@ pub async fn bucket(url: &str, name: &str) -> Result<kv::Store, async_nats::Erro
     }
 }
 
-/// Writes `state` and every transition from now on, until the state ends.
+/// Writes every transition of the state that the bucket does not have, and those to come, until the state ends. Gives the
+/// number of the last one.
+///
+/// It may be stopped at any point and called again with the same `epoch`. What the state's history
+/// ([`Watched::with_history`]) does not reach any more is missing, and the mirror counts it.
 pub async fn publish(
-    state: std::sync::Arc<Watched<String>>,
+    state: View<String>,
     store: &kv::Store,
     key: &str,
     epoch: u64,
 ) -> Result<u64, Taken> {
-    // The number of the snapshot: no transition came between the two looks at the version.
-    let (mut seq, mut watcher) = loop {
-        let (before, watcher) = (state.version(), state.watch());
-        if state.version() == before {
-            break (before, watcher);
-        }
-    };
-    drop(state);
-    let mut last = loop {
+    let entry = loop {
         match store.entry(key).await {
-            Ok(entry) => break entry.map_or(0, |entry| entry.revision),
+            Ok(entry) => break entry,
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     };
-    let mut value = watcher.seen().clone();
+    let mut last = entry.as_ref().map_or(0, |entry| entry.revision);
+    let written = entry.and_then(|entry| {
+        let (of, seq, _) = Mirrored::parse(&entry.value)?;
+        (of == epoch).then_some(seq)
+    });
+    let mut watcher = from(&state, written.unwrap_or(0));
+    drop(state);
+    if written != Some(watcher.seen_version()) {
+        let first = Mirrored::encode(epoch, watcher.seen_version(), watcher.seen());
+        last = put(store, key, &first, last).await?;
+    }
+    while let Ok(change) = watcher.recv().await {
+        let record = Mirrored::encode(epoch, change.seq, &change.new);
+        last = put(store, key, &record, last).await?;
+    }
+    Ok(watcher.seen_version())
+}
+
+/// Watches from `version` on, or from the oldest that the state still knows.
+fn from(state: &View<String>, mut version: u64) -> Watcher<String> {
     loop {
-        last = put(store, key, &Mirrored::encode(epoch, seq, &value), last).await?;
-        match watcher.recv().await {
-            Ok(change) => (seq, value) = (change.seq, change.new),
-            Err(_) => return Ok(seq),
+        match state.watch_since(version) {
+            Ok(watcher) => return watcher,
+            Err(forgotten) => version = forgotten.oldest.unwrap_or_else(|| state.version()),
         }
     }
 }

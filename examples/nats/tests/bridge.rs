@@ -2,6 +2,7 @@
 //!
 //! `NATS_SERVER` names the server's program (`nats-server` if not set).
 
+use onlooker::Watched;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -252,4 +253,54 @@ fn two_sources_cannot_write_into_each_other() {
     second.set(2..=2);
     mirror.shows(2..=2);
     assert_eq!(second.end(), "published up to 2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_is_stopped_anywhere_goes_on_where_the_bucket_is() {
+    let server = Server::start("stopped");
+    let url = format!("nats://127.0.0.1:{}", server.port);
+    let store = onlooker_nats::bucket(&url, "states").await.unwrap();
+    let mirror = Mirror::start(&server);
+    let state = Watched::with_history(String::new(), 1_000);
+    let publish = || {
+        let (view, store) = (state.view(), store.clone());
+        tokio::spawn(async move { onlooker_nats::publish(view, &store, "link", 7).await })
+    };
+    let mut last = 0;
+    let mut shown = 0;
+    for round in 0..10 {
+        let publishing = publish();
+        // What the one before left undone.
+        mirror.shows(shown..=last);
+        shown = last + 1;
+        for seq in last + 1..=last + 20 {
+            state.set(value(seq));
+        }
+        last += 20;
+        // In the midst of it, each time further on.
+        mirror.shows(shown..shown + round);
+        shown += round;
+        publishing.abort();
+        let _ = publishing.await;
+    }
+    let publishing = publish();
+    drop(state);
+    assert_eq!(publishing.await.unwrap(), Ok(last));
+    mirror.shows(shown..=last);
+}
+
+#[tokio::test]
+async fn what_the_states_own_history_has_lost_is_counted_in_the_mirror() {
+    let server = Server::start("forgets");
+    let url = format!("nats://127.0.0.1:{}", server.port);
+    let store = onlooker_nats::bucket(&url, "states").await.unwrap();
+    let state = Watched::with_history(String::new(), 5);
+    (1..=30).for_each(|seq| assert!(state.set(value(seq))));
+    let view = state.view();
+    drop(state);
+    let last = onlooker_nats::publish(view, &store, "link", 7).await;
+    assert_eq!(last, Ok(30));
+    let mirror = Mirror::start(&server);
+    assert_eq!(mirror.next(), (25, 25, value(25)));
+    mirror.shows(26..=30);
 }

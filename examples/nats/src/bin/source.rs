@@ -2,9 +2,11 @@
 
 use onlooker::Watched;
 use onlooker_nats::{bucket, publish};
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+
+/// Transitions that the publisher may be behind when it begins.
+const KEPT: usize = 10_000;
 
 #[tokio::main]
 async fn main() -> Result<(), async_nats::Error> {
@@ -12,15 +14,9 @@ async fn main() -> Result<(), async_nats::Error> {
     let [url, name, key] = [0; 3].map(|_| arguments.next().expect("source URL BUCKET KEY"));
     let store = bucket(&url, &name).await?;
     let epoch = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
-    let state = Arc::new(Watched::new(String::new()));
-    let publishing = tokio::spawn({
-        let state = state.clone();
-        async move { publish(state, &store, &key, epoch).await }
-    });
-    // The watcher of `publish` is there before the first line is read.
-    while state.watcher_count() == 0 && !publishing.is_finished() {
-        tokio::task::yield_now().await;
-    }
+    let state = Watched::with_history(String::new(), KEPT);
+    let view = state.view();
+    let publishing = tokio::spawn(async move { publish(view, &store, &key, epoch).await });
     let mut lines = BufReader::new(stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         state.set(line);
