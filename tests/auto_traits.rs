@@ -345,5 +345,5 @@ fn owned_things_borrow_nothing() {
     owned(state.watch());
     owned(state.watch().values());
     owned(state.on_change(|_| ()));
-    owned(view.map(std::option::Option::is_some));
+    owned(view.map(Option::is_some));
 }

@@ -115,8 +115,9 @@ impl<T> Mine<'_, T> {
         let shared = self.shared;
         loop {
             self.hand.call();
-            let mut left = core::mem::replace(&mut self.left, Left::new());
-            pieces.run(|| left.clear());
+            if !self.left.is_empty() {
+                pieces.run(|| self.left.clear());
+            }
             if self.over {
                 break;
             }

@@ -255,7 +255,10 @@ impl<T> Calls<T> {
                     }
                     continue;
                 }
-                left.extend(hand.heard.take().map(Thing::Heard));
+                let heard = hand.heard.take();
+                if core::mem::needs_drop::<T>() {
+                    left.extend(heard.map(Thing::Heard));
+                }
                 self.done += 1;
             }
             hand.at = None;

@@ -149,7 +149,7 @@ fn sets_higher(
 
 #[test]
 fn turn_of_a_set_inside_a_callback() {
-    explore("turn_nested", 4, || {
+    explore("turn_nested", 3, || {
         let state = Arc::new(Watched::new(0));
         let mut watcher = state.watch();
         let ((called, _), (nested, _)) = (log(), log());

@@ -189,7 +189,7 @@ fn compare_view(contract: &Contract, at: usize, view: &View<Value>) {
     assert_eq!(view.version(), seq, "version of a view");
     assert_eq!(view.is_closed(), !open, "is_closed of a view");
     assert_eq!(view.watcher_count(), contract.watcher_count(at));
-    if open || std::env::var("TOLERATE").is_err() {
+    if open {
         assert_eq!(
             view.view_count(),
             contract.view_count(at),
@@ -247,14 +247,7 @@ fn inspected(contract: &Contract, at: usize, inspection: &Inspection) {
                 missed,
                 asleep,
                 ..
-            } => {
-                let len = if std::env::var("TOLERATE").is_ok() && capacity.is_none() {
-                    0
-                } else {
-                    len as u64
-                };
-                [len, number(capacity), missed, asleep.into()]
-            }
+            } => [len as u64, number(capacity), missed, asleep.into()],
             Details::Wait {
                 polled, decided, ..
             } => [polled.into(), decided.into(), 0, 0],
@@ -277,10 +270,9 @@ fn inspected(contract: &Contract, at: usize, inspection: &Inspection) {
     let mut expected = rows(contract, at);
     expected.sort_unstable();
     assert_eq!(seen, expected, "who observes {at}");
-    if std::env::var("TOLERATE").is_err() || inspection.version != 0 {
-        assert_eq!(inspection.version, contract.nodes[at].seq);
-    }
-    if contract.nodes[at].open || std::env::var("TOLERATE").is_err() {
+    assert_eq!(inspection.version, contract.nodes[at].seq);
+    // After the end nobody goes by it, and what was derived may be counted a while longer.
+    if contract.nodes[at].open {
         assert_eq!(inspection.views, contract.view_count(at));
     }
 }
@@ -289,12 +281,7 @@ fn rows(contract: &Contract, at: usize) -> Vec<Row> {
     let watchers = contract.watchers.iter().flatten().filter(|w| w.node == at);
     let watchers = watchers.map(|w| {
         let capacity = w.bound.map_or(0, |(capacity, _)| capacity as u64);
-        let len = if std::env::var("TOLERATE").is_ok() && w.bound.is_none() {
-            0
-        } else {
-            w.buffer.len() as u64
-        };
-        let details = [len, capacity, w.missed, w.asleep.into()];
+        let details = [w.buffer.len() as u64, capacity, w.missed, w.asleep.into()];
         ("watcher", w.since, details)
     });
     let waits = contract.waits.iter().flatten().filter(|w| w.node == at);

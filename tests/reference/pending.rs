@@ -200,7 +200,7 @@ macro_rules! asked {
 }
 
 pub fn borrowed(of: usize, state: &Watched<Value>, ask: Ask, until: Until) -> Asked<'_> {
-    fn hold<'a, U: Gives + 'a>(
+    fn hold<'a, U: Gives + 'static>(
         wait: Wait<'a, U>,
         of: usize,
         until: Until,
