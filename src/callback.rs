@@ -102,6 +102,7 @@ impl Callback {
         });
         let callback = Self::new(shared, key);
         Shared::pay(shared, owing);
+        drop((value, call));
         callback
     }
 

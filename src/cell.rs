@@ -20,8 +20,8 @@ use crate::error::Forgotten;
 use crate::observers::{History, Item, Left, Observers, Place, Thing};
 use crate::settle::{AnyState, Debts, Flow, settle};
 use crate::sync::{
-    Arc, Counter, Held, Inside, Lock, Once, Pieces, Version, const_fn, forbid_in_closure,
-    forbid_in_predicate, inside, marked, reentered,
+    Arc, Counter, Held, Inside, Lock, Once, Pieces, Version, const_fn, drop_before,
+    forbid_in_closure, forbid_in_predicate, inside, marked, reentered,
 };
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -171,7 +171,11 @@ impl<T> Shared<T> {
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R) -> R {
         forbid_in_predicate();
         let mut left = Left::new();
-        self.section(&mut left, f)
+        let result = self.section(&mut left, f);
+        if left.is_empty() {
+            return result;
+        }
+        drop_before(left, result)
     }
 
     #[inline]

@@ -82,6 +82,8 @@ impl<T: Send + 'static> View<T> {
             (mapped, tie)
         });
         mapped.hold(source, tie);
+        // Of a source that has ended it is still here.
+        drop(f);
         View::counted(mapped)
     }
 
@@ -483,6 +485,8 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
                 }));
             }
         });
+        // Before the view is given out: their drops may panic.
+        drop((value, older, parts));
         self.view
     }
 }
