@@ -20,7 +20,7 @@ use crate::cell::{Shared, Slot, State};
 use crate::observers::{Follow, Left, Origin, Place, Tie, Ties};
 use crate::settle::{AnyState, Cause, Debts, Flow, More, Settlement, Source};
 use crate::slab::Key;
-use crate::sync::{Arc, Inside, Lock, Panic, Weak, catch, enter, erase};
+use crate::sync::{Arc, Inside, Lock, Panic, Weak, catch, drop_before, enter, erase};
 use crate::view::View;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -83,8 +83,7 @@ impl<T: Send + 'static> View<T> {
         });
         mapped.hold(source, tie);
         // Of a source that has ended it is still here.
-        drop(f);
-        View::counted(mapped)
+        drop_before(f, View::counted(mapped))
     }
 
     /// Returns a view of both values as one pair: each transition of either is one of the pair.
@@ -486,8 +485,10 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
             }
         });
         // Before the view is given out: their drops may panic.
-        drop((value, older, parts));
-        self.view
+        let Self {
+            view, any, inbox, ..
+        } = self;
+        drop_before((value, older, parts, any, inbox), view)
     }
 }
 
