@@ -392,8 +392,6 @@ pub(crate) enum Thing<T> {
     Callback(CallSeat<T>),
     /// The closure alone: its guard was dropped while it ran.
     Call(Call<T>),
-    /// What callbacks have been given.
-    Heard(Heard<T>),
     Tie(Tie<T>),
     History(Box<History<T>>),
     Value(T),
@@ -460,7 +458,13 @@ impl<T> Left<T> {
     #[inline(never)]
     pub(crate) fn clear(&mut self) {
         let mut pieces = Pieces::new();
-        for thing in core::mem::take(&mut self.things) {
+        for mut thing in core::mem::take(&mut self.things) {
+            // Values one by one: a second panic in one drop would end the process.
+            match &mut thing {
+                Thing::Seat(seat) => while pieces.run(|| seat.discard()) != Some(false) {},
+                Thing::History(history) => while pieces.run(|| history.discard()) != Some(false) {},
+                _ => {}
+            }
             pieces.run(|| match thing {
                 Thing::Waker(waker) => wake(waker),
                 thing => drop(thing),

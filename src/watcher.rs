@@ -11,7 +11,7 @@ use crate::cell::Shared;
 use crate::error::{Closed, Forgotten, TryRecvError};
 use crate::observers::{Buffer, Item, Origin, Overflow, Place, Ring, SHORT, Seat};
 use crate::slab::Key;
-use crate::sync::{Arc, after_pop, drop_outside, wake};
+use crate::sync::{Arc, Pieces, after_pop, drop_outside, wake};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -668,8 +668,13 @@ impl<T: Clone> FusedStream for Watcher<T> {
 
 impl<T> Drop for Watcher<T> {
     fn drop(&mut self) {
-        // What lies in the seat goes with it, where no lock is held.
-        self.shared.leave(Place::Watcher(self.key));
+        // What lies in the seat goes with it, where no lock is held; then what is in hand, one by one.
+        let mut pieces = Pieces::new();
+        pieces.run(|| self.shared.leave(Place::Watcher(self.key)));
+        if core::mem::needs_drop::<T>() {
+            while pieces.run(|| self.source.pop().is_some()) != Some(false) {}
+        }
+        pieces.end();
     }
 }
 

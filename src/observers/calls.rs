@@ -255,10 +255,17 @@ impl<T> Calls<T> {
                     }
                     continue;
                 }
-                let heard = hand.heard.take();
                 if core::mem::needs_drop::<T>() {
-                    left.extend(heard.map(Thing::Heard));
+                    match hand.heard.take() {
+                        Some(Heard::Transition(Transition { old, new, .. })) => {
+                            left.push(Thing::Value(old));
+                            left.push(Thing::Value(new));
+                        }
+                        Some(Heard::Present(_, value)) => left.push(Thing::Value(value)),
+                        None => {}
+                    }
                 }
+                hand.heard = None;
                 self.done += 1;
             }
             hand.at = None;
