@@ -1,7 +1,7 @@
 //! Functions that setting threads call.
 
 use crate::cell::{Owing, Shared, Slot};
-use crate::observers::{Call, Calls, Heard, Origin, Place};
+use crate::observers::{Call, Calls, Heard, Left, Origin, Place};
 use crate::slab::Key;
 use crate::sync::{Arc, erase, forbid_in_closure};
 use crate::transition::Transition;
@@ -48,11 +48,14 @@ impl Callback {
             }
             false
         });
-        let key = shared.with(|state, _| {
+        let mut left = Left::new();
+        let key = shared.register(&mut left, |state, _| {
             let seq = state.seq;
             state.calls().join(call, origin.since(seq))
         });
-        Self::new(shared, key)
+        let callback = Self::new(shared, key);
+        drop(left);
+        callback
     }
 
     #[track_caller]
@@ -78,8 +81,8 @@ impl Callback {
         });
         // Out here: a panic under the lock drops nothing there.
         let (value, mut call) = (Slot(Some(value)), Slot(Some(call)));
-        let mut owing = Owing::new();
-        let key = shared.with(|state, _| {
+        let (mut owing, mut left) = (Owing::new(), Left::new());
+        let key = shared.register(&mut left, |state, _| {
             let present = state
                 .value
                 .as_ref()
@@ -102,6 +105,7 @@ impl Callback {
         });
         let callback = Self::new(shared, key);
         Shared::pay(shared, owing);
+        drop(left);
         drop((value, call));
         callback
     }

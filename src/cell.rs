@@ -169,13 +169,25 @@ impl<T> Shared<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R) -> R {
-        forbid_in_predicate();
         let mut left = Left::new();
-        let result = self.section(&mut left, f);
+        let result = self.register(&mut left, f);
         if left.is_empty() {
             return result;
         }
         drop_before(left, result)
+    }
+
+    /// The same; what others left is the caller's, to be dropped once its own handle is made: should that panic, the
+    /// handle takes its place away.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn register<R>(
+        &self,
+        left: &mut Left<T>,
+        f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R,
+    ) -> R {
+        forbid_in_predicate();
+        self.section(left, f)
     }
 
     #[inline]
