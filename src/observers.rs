@@ -25,6 +25,7 @@ use crate::settle::{
 };
 use crate::slab::{Key, Slab};
 use crate::sync::{Arc, Panic, Pieces, catch, wake};
+use crate::transition::Transition;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::panic::Location;
@@ -165,10 +166,28 @@ impl<T> Observers<T> {
         if let Some(calls) = &mut self.calls {
             // Before anything is owed there is nothing to do but this.
             let here = !followed && out.debts.is_empty() && !is_settling();
-            match catch(|| calls.line_up(seq, old, new, here)) {
-                Ok(Some(ticket)) => out.debts.own.call(ticket),
-                Ok(None) => {}
-                Err(panic) => out.trouble(panic),
+            if let Some(clone) = calls.clone() {
+                match (catch(|| clone(old)), catch(|| clone(new))) {
+                    (Ok(old), Ok(new)) => {
+                        let missed = 0;
+                        let change = Transition {
+                            old,
+                            new,
+                            seq,
+                            missed,
+                        };
+                        let ticket = calls.push(Heard::Transition(change), here);
+                        out.debts.own.call(ticket);
+                    }
+                    (old, new) => {
+                        for cloned in [old, new] {
+                            match cloned {
+                                Ok(value) => out.discard(value),
+                                Err(panic) => out.trouble(panic),
+                            }
+                        }
+                    }
+                }
             }
         }
     }
