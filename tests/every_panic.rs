@@ -507,7 +507,11 @@ fn ways(call: usize, begins: &[usize], turn: usize) -> [Way; 2] {
         at: [call, usize::MAX],
         unwinding: None,
     };
-    let harder = match turn % 3 {
+    let harder = match if std::env::var("TWICE").is_ok() {
+        turn % 3
+    } else {
+        1
+    } {
         0 => Way {
             at: [call, call + 1],
             ..once

@@ -4,10 +4,9 @@
 //! Small programs of several threads run on fresh states at full speed; beginnings and ends are stamped by one counter, and
 //! a search in the manner of Wing and Gong looks for the order. `HISTORIES=100000` sets how many.
 //!
-//! A wait with a predicate is decided outside the lock: it may be told a moment later than the setter returned in another
-//! thread, so that it has nothing *yet* explains anything; what it answers has to be the first match all the same.
-//! And `version` is read without the lock: it may count a transition that is being committed at that moment, before
-//! watchers have it. A watcher and a value wait have a transition by the time it is committed, without any such allowance.
+//! Waits are decided in the commit, those with a predicate too: what they answer is explained like anything else. Only
+//! `version` is read without the lock: it may count a transition that is being committed at that moment, before others
+//! have it.
 
 use onlooker::{Overflow, Wait, Watched, Watcher};
 use std::collections::{HashSet, VecDeque};
@@ -318,10 +317,12 @@ impl Model {
                 self.hands[thread].judged = Some((least, found));
                 None
             }
-            Call::PollUntil if seen.is_none() => None,
             Call::PollUntil => {
-                let judged = self.hands[thread].judged.take();
-                judged.and_then(|(_, found)| found).and_then(answer)
+                let found = self.hands[thread].judged.and_then(|(_, found)| found);
+                if found.is_some() {
+                    self.hands[thread].judged = None;
+                }
+                found.and_then(answer)
             }
         };
         given == seen

@@ -1,6 +1,7 @@
 //! Any bytes are a program of operations; the interpreter is the tests'.
 //!
-//! `cargo +nightly fuzz run programs tests/corpus`. To keep what is worth it, `-set_cover_merge=1 EMPTY_FOLDER tests/corpus`.
+//! `cargo +nightly fuzz run programs`. What is worth keeping becomes a line of `tests/corpus.txt` (`tests/model.rs` says
+//! how), and a line becomes a file by `xxd -r -p`.
 
 #![no_main]
 
