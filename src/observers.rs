@@ -163,9 +163,18 @@ impl<T> Observers<T> {
                 waits.offer(seq, old, new, &mut out);
             }
         }
+        if self.calls.is_some() {
+            self.line_up(seq, old, new, !followed, debts);
+        }
+    }
+
+    /// A ticket for the callbacks. By itself: a large value takes much of a stack.
+    #[inline(never)]
+    fn line_up(&mut self, seq: u64, old: &T, new: &T, alone: bool, debts: &mut Debts) {
+        let mut out = Outgoing::new(debts, &mut self.dues);
         if let Some(calls) = &mut self.calls {
             // Before anything is owed there is nothing to do but this.
-            let here = !followed && out.debts.is_empty() && !is_settling();
+            let here = alone && out.debts.is_empty() && !is_settling();
             if let Some(clone) = calls.clone() {
                 match (catch(|| clone(old)), catch(|| clone(new))) {
                     (Ok(old), Ok(new)) => {
