@@ -163,13 +163,15 @@ impl<T: Send + 'static> View<T> {
             let value = joining.part(view, part, T::clone);
             values.0.get_or_insert_default().push(value);
         }
-        joining.complete(values.take(), |present: &Vec<T>, parts| {
+        let all = joining.complete(values.take(), |present: &Vec<T>, parts| {
             let mut all = present.clone();
             for (at, value) in parts {
                 all[at] = value;
             }
             all
-        })
+        });
+        // The last handles of what is gone already may go with these.
+        drop_before(views, all)
     }
 
     #[track_caller]
