@@ -1,7 +1,7 @@
 //! Functions that setting threads call.
 
-use crate::cell::{Owing, Shared};
-use crate::observers::{Calls, Heard, Origin, Place};
+use crate::cell::{Owing, Shared, Slot};
+use crate::observers::{Call, Calls, Heard, Left, Origin, Place};
 use crate::slab::Key;
 use crate::sync::{Arc, erase, forbid_in_closure};
 use crate::transition::Transition;
@@ -48,11 +48,14 @@ impl Callback {
             }
             false
         });
-        let key = shared.with(|state, _| {
+        let mut left = Left::new();
+        let key = shared.register(&mut left, |state, _| {
             let seq = state.seq;
             state.calls().join(call, origin.since(seq))
         });
-        Self::new(shared, key)
+        let callback = Self::new(shared, key);
+        drop(left);
+        callback
     }
 
     #[track_caller]
@@ -64,7 +67,7 @@ impl Callback {
         forbid_in_closure();
         let origin = Origin::at(0);
         let (target, mut f) = (value.clone(), Some(f));
-        let call = Box::new(move |heard: &Heard<T>| {
+        let call: Call<T> = Box::new(move |heard: &Heard<T>| {
             let new = match heard {
                 Heard::Transition(transition) => &transition.new,
                 Heard::Present(_, value) => value,
@@ -76,12 +79,20 @@ impl Callback {
             }
             f.is_none()
         });
-        let mut owing = Owing::new();
-        let key = shared.with(|state, _| {
-            let present = state.value.as_ref().filter(|present| **present == value);
+        // Out here: a panic under the lock drops nothing there.
+        let (value, mut call) = (Slot(Some(value)), Slot(Some(call)));
+        let (mut owing, mut left) = (Owing::new(), Left::new());
+        let key = shared.register(&mut left, |state, _| {
+            let present = state
+                .value
+                .as_ref()
+                .filter(|present| Some(*present) == value.0.as_ref());
             let present = present.cloned();
             let seq = state.seq;
             let calls = state.calls();
+            let Some(call) = call.0.take() else {
+                unreachable!("it was put there above")
+            };
             let key = calls.join(call, origin.since(seq));
             // What is there already lines up like a transition.
             if let Some(present) = present {
@@ -94,6 +105,8 @@ impl Callback {
         });
         let callback = Self::new(shared, key);
         Shared::pay(shared, owing);
+        drop(left);
+        drop((value, call));
         callback
     }
 

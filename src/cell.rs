@@ -20,8 +20,8 @@ use crate::error::Forgotten;
 use crate::observers::{History, Item, Left, Observers, Place, Thing};
 use crate::settle::{AnyState, Debts, Flow, settle};
 use crate::sync::{
-    Arc, Counter, Held, Inside, Lock, Once, Pieces, Version, const_fn, forbid_in_closure,
-    forbid_in_predicate, inside, marked, reentered,
+    Arc, Counter, Held, Inside, Lock, Once, Pieces, Version, const_fn, drop_before,
+    forbid_in_closure, forbid_in_predicate, inside, marked, reentered,
 };
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -169,9 +169,25 @@ impl<T> Shared<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R) -> R {
-        forbid_in_predicate();
         let mut left = Left::new();
-        self.section(&mut left, f)
+        let result = self.register(&mut left, f);
+        if left.is_empty() {
+            return result;
+        }
+        drop_before(left, result)
+    }
+
+    /// The same; what others left is the caller's, to be dropped once its own handle is made: should that panic, the
+    /// handle takes its place away.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn register<R>(
+        &self,
+        left: &mut Left<T>,
+        f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R,
+    ) -> R {
+        forbid_in_predicate();
+        self.section(left, f)
     }
 
     #[inline]

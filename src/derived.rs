@@ -16,11 +16,11 @@
 //! A derived state holds its sources, and each source an edge that holds the derived state. That circle is cut by
 //! whoever leaves last ([`let_go`](crate::settle::let_go)), or by the source's end.
 
-use crate::cell::{Shared, State};
+use crate::cell::{Shared, Slot, State};
 use crate::observers::{Follow, Left, Origin, Place, Tie, Ties};
 use crate::settle::{AnyState, Cause, Debts, Flow, More, Settlement, Source};
 use crate::slab::Key;
-use crate::sync::{Arc, Inside, Lock, Panic, Weak, catch, enter, erase};
+use crate::sync::{Arc, Inside, Lock, Panic, Weak, catch, drop_before, enter, erase};
 use crate::view::View;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -57,10 +57,10 @@ impl<T: Send + 'static> View<T> {
     ) -> View<U> {
         let origin = Origin::at(0);
         // Out here: a panic under the lock drops nothing there.
-        let mut f = Some(f);
+        let mut f = Slot(Some(f));
         let source = self.host();
         let (mapped, tie) = source.with(|state, left| {
-            let first = f.as_mut().map(|f| {
+            let first = f.0.as_mut().map(|f| {
                 let _inside = enter(Inside::Predicate);
                 f(state.value())
             });
@@ -69,7 +69,7 @@ impl<T: Send + 'static> View<T> {
                 state.height() + 1,
                 usize::from(state.open),
             ));
-            let tie = f.take().filter(|_| state.open).map(|f| {
+            let tie = f.0.take_if(|_| state.open).map(|f| {
                 let follower = erase!(mapped.clone() => dyn AnyState);
                 let tie = Tie {
                     follow: follow_by_map(f, mapped.clone(), follower.clone()),
@@ -82,7 +82,8 @@ impl<T: Send + 'static> View<T> {
             (mapped, tie)
         });
         mapped.hold(source, tie);
-        View::counted(mapped)
+        // Of a source that has ended it is still here.
+        drop_before(f, View::counted(mapped))
     }
 
     /// Returns a view of both values as one pair: each transition of either is one of the pair.
@@ -111,12 +112,17 @@ impl<T: Send + 'static> View<T> {
         T: Clone,
     {
         let joining = Joining::new("zip", 2, self.height().max(other.height()));
-        let first = joining.part(self, 0, |value: &T| (Some(value.clone()), None));
-        let second = joining.part(other, 1, |value: &B| (None, Some(value.clone())));
-        let ((Some(first), _), (_, Some(second))) = (first, second) else {
-            unreachable!("each gives its own half")
-        };
-        joining.complete((first, second), |present: &(T, B), parts| {
+        let first = Slot(
+            joining
+                .part(self, 0, |value: &T| (Some(value.clone()), None))
+                .0,
+        );
+        let second = Slot(
+            joining
+                .part(other, 1, |value: &B| (None, Some(value.clone())))
+                .1,
+        );
+        joining.complete((first.take(), second.take()), |present: &(T, B), parts| {
             let (mut first, mut second) = (None, None);
             for (_, part) in parts {
                 (first, second) = (part.0.or(first), part.1.or(second));
@@ -152,10 +158,12 @@ impl<T: Send + 'static> View<T> {
         let views: Vec<View<T>> = views.into_iter().collect();
         let height = views.iter().map(View::height).max().unwrap_or(0);
         let joining = Joining::new("all", views.len(), height);
-        let values = views.iter().enumerate();
-        let values = values.map(|(part, view)| joining.part(view, part, T::clone));
-        let values = values.collect();
-        joining.complete(values, |present: &Vec<T>, parts| {
+        let mut values = Slot(Some(Vec::new()));
+        for (part, view) in views.iter().enumerate() {
+            let value = joining.part(view, part, T::clone);
+            values.0.get_or_insert_default().push(value);
+        }
+        joining.complete(values.take(), |present: &Vec<T>, parts| {
             let mut all = present.clone();
             for (at, value) in parts {
                 all[at] = value;
@@ -456,15 +464,17 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
     /// The present values of all are there: now it is a state like others. What came meanwhile is in its first value.
     fn complete(self, value: V, apply: Apply<V, P>) -> View<V> {
         // Out here: a panic under the lock drops nothing there.
-        let (mut value, mut older, mut parts) = (Some(value), None, Vec::new());
+        let (mut value, mut older) = (Slot(Some(value)), Slot(None));
+        let mut parts = Slot(Some(Vec::new()));
         self.view.host().with(|state, _| {
             let came = self.inbox.with(core::mem::take);
+            let parts = parts.0.get_or_insert_default();
             parts.extend(came.into_iter().map(|(_, part, value)| (part, value)));
-            if let (Some(first), false) = (&value, parts.is_empty()) {
-                older = Some(apply(first, core::mem::take(&mut parts)));
-                core::mem::swap(&mut older, &mut value);
+            if let (Some(first), false) = (&value.0, parts.is_empty()) {
+                older.0 = Some(apply(first, core::mem::take(parts)));
+                core::mem::swap(&mut older.0, &mut value.0);
             }
-            state.value = value.take();
+            state.value = value.0.take();
             let ties = state.observers.ties.as_mut().filter(|_| state.open);
             if let Some(ties) = ties {
                 let inbox = self.inbox.clone();
@@ -474,7 +484,11 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
                 }));
             }
         });
-        self.view
+        // Before the view is given out: their drops may panic.
+        let Self {
+            view, any, inbox, ..
+        } = self;
+        drop_before((value, older, parts, any, inbox), view)
     }
 }
 

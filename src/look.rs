@@ -356,12 +356,12 @@ macro_rules! looking {
                 T: Clone,
             {
                 let change = |shown: &Shown<'_, T>| match *shown {
-                    Shown::Transition { seq, old, new } => Some(Transition {
-                        old: old.clone(),
-                        new: new.clone(),
-                        seq,
-                        missed: 0,
-                    }),
+                    Shown::Transition { seq, old, new } => {
+                        let old = $crate::cell::Slot(Some(old.clone()));
+                        let (new, missed) = (new.clone(), 0);
+                        let old = old.take();
+                        Some(Transition { old, new, seq, missed })
+                    }
                     _ => None,
                 };
                 $wait::new(self.host(), Method::ForChange, Test::shown(change), Start::Next)

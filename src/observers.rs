@@ -25,6 +25,7 @@ use crate::settle::{
 };
 use crate::slab::{Key, Slab};
 use crate::sync::{Arc, Panic, Pieces, catch, wake};
+use crate::transition::Transition;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::panic::Location;
@@ -165,10 +166,28 @@ impl<T> Observers<T> {
         if let Some(calls) = &mut self.calls {
             // Before anything is owed there is nothing to do but this.
             let here = !followed && out.debts.is_empty() && !is_settling();
-            match catch(|| calls.line_up(seq, old, new, here)) {
-                Ok(Some(ticket)) => out.debts.own.call(ticket),
-                Ok(None) => {}
-                Err(panic) => out.trouble(panic),
+            if let Some(clone) = calls.clone() {
+                match (catch(|| clone(old)), catch(|| clone(new))) {
+                    (Ok(old), Ok(new)) => {
+                        let missed = 0;
+                        let change = Transition {
+                            old,
+                            new,
+                            seq,
+                            missed,
+                        };
+                        let ticket = calls.push(Heard::Transition(change), here);
+                        out.debts.own.call(ticket);
+                    }
+                    (old, new) => {
+                        for cloned in [old, new] {
+                            match cloned {
+                                Ok(value) => out.discard(value),
+                                Err(panic) => out.trouble(panic),
+                            }
+                        }
+                    }
+                }
             }
         }
     }
@@ -392,8 +411,6 @@ pub(crate) enum Thing<T> {
     Callback(CallSeat<T>),
     /// The closure alone: its guard was dropped while it ran.
     Call(Call<T>),
-    /// What callbacks have been given.
-    Heard(Heard<T>),
     Tie(Tie<T>),
     History(Box<History<T>>),
     Value(T),
@@ -460,7 +477,13 @@ impl<T> Left<T> {
     #[inline(never)]
     pub(crate) fn clear(&mut self) {
         let mut pieces = Pieces::new();
-        for thing in core::mem::take(&mut self.things) {
+        for mut thing in core::mem::take(&mut self.things) {
+            // Values one by one: a second panic in one drop would end the process.
+            match &mut thing {
+                Thing::Seat(seat) => while pieces.run(|| seat.discard()) != Some(false) {},
+                Thing::History(history) => while pieces.run(|| history.discard()) != Some(false) {},
+                _ => {}
+            }
             pieces.run(|| match thing {
                 Thing::Waker(waker) => wake(waker),
                 thing => drop(thing),

@@ -46,10 +46,13 @@ pub struct View<T> {
 impl<T> View<T> {
     #[track_caller]
     pub(crate) fn new(shared: &Arc<Shared<T>>) -> Self {
-        shared.with(|state, left| state.observers.join_view(left));
-        Self {
+        let mut left = Left::new();
+        shared.register(&mut left, |state, left| state.observers.join_view(left));
+        let view = Self {
             shared: shared.clone(),
-        }
+        };
+        drop(left);
+        view
     }
 
     /// One that has been counted already.

@@ -6,7 +6,7 @@
 use crate::cell::{Cell, Shared};
 use crate::error::{Closed, TimedOut, WaitError};
 use crate::observers::{
-    Asked, Method, Origin, Outcome, Place, Predicate, Shown, Test, Thing, find_equal,
+    Asked, Left, Method, Origin, Outcome, Place, Predicate, Shown, Test, Thing, find_equal,
 };
 use crate::slab::Key;
 use crate::sync::{
@@ -298,9 +298,16 @@ impl<T> Test<T> {
 
     /// Registers a wait. **Looking and joining are one step: no transition comes between.**
     #[track_caller]
-    fn register(self, shared: &Shared<T>, method: Method, start: Start, owned: bool) -> Key {
+    fn register(
+        self,
+        shared: &Shared<T>,
+        method: Method,
+        start: Start,
+        owned: bool,
+        left: &mut Left<T>,
+    ) -> Key {
         let origin = Origin::at(0);
-        shared.with(|state, left| {
+        shared.register(left, |state, left| {
             let looked = match &state.value {
                 _ if method.counts() => self.look(Shown::Lookers(state.observers.lookers())),
                 Some(value) if start == Start::Now => self.look(Shown::Present(value)),
@@ -373,10 +380,12 @@ impl<'a, U: 'static> Wait<'a, U> {
         test: Test<T>,
         start: Start,
     ) -> Self {
-        let key = test.register(&cell.shared(), method, start, false);
-        Self {
-            body: Body::new(cell, key),
-        }
+        let mut left = Left::new();
+        let key = test.register(&cell.shared(), method, start, false, &mut left);
+        let body = Body::new(cell as &dyn Asks, key);
+        let wait = Self { body };
+        drop(left);
+        wait
     }
 }
 
@@ -388,10 +397,12 @@ impl<U: 'static> OwnedWait<U> {
         test: Test<T>,
         start: Start,
     ) -> Self {
-        let key = test.register(shared, method, start, true);
-        Self {
-            body: Body::new(erase!(shared.clone() => dyn Asks), key),
-        }
+        let mut left = Left::new();
+        let key = test.register(shared, method, start, true, &mut left);
+        let body = Body::new(erase!(shared.clone() => dyn Asks), key);
+        let wait = Self { body };
+        drop(left);
+        wait
     }
 }
 

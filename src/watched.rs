@@ -232,10 +232,16 @@ impl<T> Watched<T> {
             }
             commits
         });
-        match slot.0 {
-            Some(_) if commits => Ok(slot.take()),
-            Some(_) => Ok(stays.take()),
-            None => Err(stays.take()),
+        if commits {
+            return Ok(slot.take());
+        }
+        // What is not given back goes first: its drop may panic.
+        let made = slot.0.is_some();
+        drop(slot);
+        if made {
+            Ok(stays.take())
+        } else {
+            Err(stays.take())
         }
     }
 

@@ -9,9 +9,9 @@ pub use futures::{Recv, TryIter, Values, WatcherWait};
 
 use crate::cell::Shared;
 use crate::error::{Closed, Forgotten, TryRecvError};
-use crate::observers::{Buffer, Item, Origin, Overflow, Place, Ring, SHORT, Seat};
+use crate::observers::{Buffer, Item, Left, Origin, Overflow, Place, Ring, SHORT, Seat};
 use crate::slab::Key;
-use crate::sync::{Arc, after_pop, drop_outside, wake};
+use crate::sync::{Arc, Pieces, after_pop, drop_outside, wake};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -261,19 +261,23 @@ impl<T: Clone> Watcher<T> {
             }
         };
         let seat = Seat::new(buffer, Origin::at(0));
-        let (key, seen, seen_seq) = shared.with(|state, left| {
+        let mut left = Left::new();
+        let (key, seen, seen_seq) = shared.register(&mut left, |state, left| {
             let (seen, seq) = (state.value().clone(), state.seq);
             let key = state.observers.join_watcher(seat.since(seq), left);
             (key, seen, seq)
         });
-        Self::new(shared.clone(), key, source, seen, seen_seq)
+        let watcher = Self::new(shared.clone(), key, source, seen, seen_seq);
+        drop(left);
+        watcher
     }
 
     /// The same as of an earlier version.
     #[track_caller]
     pub(crate) fn join_since(shared: &Arc<Shared<T>>, version: u64) -> Result<Self, Forgotten> {
         let origin = Origin::at(version);
-        let (key, seen) = shared.with(|state, left| {
+        let mut left = Left::new();
+        let (key, seen) = shared.register(&mut left, |state, left| {
             let (seen, spill) = state.since(version)?;
             let buffer = Buffer::Unbounded {
                 spill: Some(Box::new(spill)),
@@ -282,13 +286,10 @@ impl<T: Clone> Watcher<T> {
             let seat = Seat::new(buffer, origin);
             Ok((state.observers.join_watcher(seat, left), seen))
         })?;
-        Ok(Self::new(
-            shared.clone(),
-            key,
-            Source::unbounded(),
-            seen,
-            version,
-        ))
+        let source = Source::unbounded();
+        let watcher = Self::new(shared.clone(), key, source, seen, version);
+        drop(left);
+        Ok(watcher)
     }
 
     fn new(shared: Arc<Shared<T>>, key: Key, source: Source<T>, seen: T, seen_seq: u64) -> Self {
@@ -668,8 +669,13 @@ impl<T: Clone> FusedStream for Watcher<T> {
 
 impl<T> Drop for Watcher<T> {
     fn drop(&mut self) {
-        // What lies in the seat goes with it, where no lock is held.
-        self.shared.leave(Place::Watcher(self.key));
+        // What lies in the seat goes with it, where no lock is held; then what is in hand, one by one.
+        let mut pieces = Pieces::new();
+        pieces.run(|| self.shared.leave(Place::Watcher(self.key)));
+        if core::mem::needs_drop::<T>() {
+            while pieces.run(|| self.source.pop().is_some()) != Some(false) {}
+        }
+        pieces.end();
     }
 }
 

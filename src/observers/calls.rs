@@ -151,21 +151,12 @@ impl<T> Calls<T> {
         self.seats.leave(key)
     }
 
-    /// Lines up; `None` if nobody is there to be called. `here`: the setter has nothing else to see to.
-    pub(crate) fn line_up(&mut self, seq: u64, old: &T, new: &T, here: bool) -> Option<u64> {
-        if self.seats.is_empty() {
-            return None;
-        }
-        let clone = self.clone;
-        let change = Transition {
-            old: clone(old),
-            new: clone(new),
-            seq,
-            missed: 0,
-        };
-        Some(self.push(Heard::Transition(change), here))
+    /// How to clone what callbacks are given; `None` if nobody is there to be called.
+    pub(crate) fn clone(&self) -> Option<fn(&T) -> T> {
+        (!self.seats.is_empty()).then_some(self.clone)
     }
 
+    /// Lines up. `here`: the setter has nothing else to see to.
     pub(crate) fn push(&mut self, heard: Heard<T>, here: bool) -> u64 {
         let ticket = self.begun + self.line.len() as u64;
         let owner = if here { Owner::Here } else { Owner::Away };
@@ -255,10 +246,17 @@ impl<T> Calls<T> {
                     }
                     continue;
                 }
-                let heard = hand.heard.take();
                 if core::mem::needs_drop::<T>() {
-                    left.extend(heard.map(Thing::Heard));
+                    match hand.heard.take() {
+                        Some(Heard::Transition(Transition { old, new, .. })) => {
+                            left.push(Thing::Value(old));
+                            left.push(Thing::Value(new));
+                        }
+                        Some(Heard::Present(_, value)) => left.push(Thing::Value(value)),
+                        None => {}
+                    }
                 }
+                hand.heard = None;
                 self.done += 1;
             }
             hand.at = None;

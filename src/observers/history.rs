@@ -39,6 +39,11 @@ impl<T> History<T> {
         }
     }
 
+    /// Drops the oldest value; `false` if there is none.
+    pub(crate) fn discard(&mut self) -> bool {
+        self.past.pop_front().is_some()
+    }
+
     /// The value at `version`, and all that came after it, if that is kept. Runs `T`'s `Clone`.
     pub(crate) fn since(
         &self,

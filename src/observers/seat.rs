@@ -155,6 +155,17 @@ impl<T> Seat<T> {
         }
     }
 
+    /// Drops a value that nobody will receive; `false` if there is none.
+    pub(crate) fn discard(&mut self) -> bool {
+        match &mut self.buffer {
+            Buffer::Bounded(ring, _) => ring.pop().is_some(),
+            Buffer::Unbounded { spill, short } => {
+                let item = spill.as_mut().and_then(|spill| spill.pop_front());
+                item.or_else(|| short.as_ref()?.pop()).is_some()
+            }
+        }
+    }
+
     /// How much waits to be received.
     pub(crate) fn len(&self) -> usize {
         match &self.buffer {
