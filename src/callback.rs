@@ -113,7 +113,7 @@ impl Callback {
     fn new<T: Send + 'static>(shared: &Arc<Shared<T>>, key: Key) -> Self {
         let shared = shared.clone();
         Self {
-            leave: Some(Box::new(move || shared.leave(Place::Callback(key)))),
+            leave: Some(Box::new(move || shared.leave(Place::callback(key)))),
         }
     }
 

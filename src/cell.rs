@@ -66,7 +66,7 @@ pub(crate) struct Shared<T> {
     /// Announces that the turn at callbacks is free.
     turns: Event,
     /// Places whose handles were dropped under the lock, by the thread inside.
-    late: Lock<Vec<Place>>,
+    late: Lock<Vec<Place<T>>>,
     /// Whether there are such.
     latecomers: Counter,
 }
@@ -241,14 +241,14 @@ impl<T> Shared<T> {
 
     /// Nothing more will be committed. What is left is to be dropped outside, and who follows to be told.
     pub(crate) fn close(&self, state: &mut State<T>, left: &mut Left<T>) {
-        self.take_away(state, Place::Watched, left);
+        self.take_away(state, Place::watched(), left);
     }
 
     /// Takes a handle's place away.
     ///
     /// A handle may be dropped under the lock, inside a closure or by a panic there. Its place is then noted, and given
     /// up before the lock is free.
-    pub(crate) fn leave(&self, place: Place) {
+    pub(crate) fn leave(&self, place: Place<T>) {
         let mut left = Left::new();
         let entered = self
             .lock
@@ -259,20 +259,18 @@ impl<T> Shared<T> {
     }
 
     #[cold]
-    pub(crate) fn leave_late(&self, place: Place) {
+    pub(crate) fn leave_late(&self, place: Place<T>) {
         self.late.with(|late| late.push(place));
         self.latecomers.store(1);
     }
 
-    pub(crate) fn take_away(&self, state: &mut State<T>, place: Place, left: &mut Left<T>) {
-        if let Place::Watched = place {
+    pub(crate) fn take_away(&self, state: &mut State<T>, place: Place<T>, left: &mut Left<T>) {
+        if place.ends {
             state.open = false;
             self.say_ended();
         }
         state.observers.leave(place, left);
-        if let Place::Paced(_) | Place::Watched = place {
-            self.pacing.store(state.observers.line.len());
-        }
+        self.pacing.store(state.observers.line.len());
         state.put_away(left);
     }
 }
@@ -590,7 +588,7 @@ impl<T> Cell<T> {
     /// Ends the state: who observes drains what it has, then ends too.
     pub(crate) fn end(&self) {
         if let Some(shared) = self.shared.get() {
-            shared.leave(Place::Watched);
+            shared.leave(Place::watched());
         }
     }
 }

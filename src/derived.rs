@@ -310,7 +310,7 @@ impl<T: Send + 'static> AnyState for Shared<T> {
 
     fn unfollow(&self, key: Key) -> (Option<Box<dyn Send>>, Vec<Source>) {
         let mut left = Left::new();
-        let place = Place::Tie(key);
+        let place = Place::tie(key);
         let entered = self
             .lock
             .enter(|state| self.take_away(state, place, &mut left));

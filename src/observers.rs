@@ -65,21 +65,95 @@ impl Origin {
     }
 }
 
-/// Where an observer sits: what its handle holds.
-#[derive(Clone, Copy)]
-pub(crate) enum Place {
-    Watcher(Key),
+/// What somebody who leaves does to the observers.
+type Leave<T> = fn(&mut Observers<T>, Key, &mut Left<T>);
+
+/// Where an observer sits, and how it leaves. A function and not a kind: what nobody in a program is costs it nothing.
+pub(crate) struct Place<T> {
+    key: Key,
+    leave: Leave<T>,
+    /// The `Watched` itself.
+    pub(crate) ends: bool,
+}
+
+impl<T> Clone for Place<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Place<T> {}
+
+impl<T> Place<T> {
+    const fn new(key: Key, leave: Leave<T>) -> Self {
+        let ends = false;
+        Self { key, leave, ends }
+    }
+
+    pub(crate) const fn watcher(key: Key) -> Self {
+        Self::new(key, Observers::leave_watcher)
+    }
+
     /// A watcher's waker alone.
-    Sleeper(Key),
-    Wait(Key),
-    /// The desk of an owned wait, which goes on counting as a view.
-    View,
-    Callback(Key),
-    Paced(Key),
+    pub(crate) const fn sleeper(key: Key) -> Self {
+        Self::new(key, |observers, key, left| {
+            let seat = observers.seats.get(key);
+            let sleeper = seat.and_then(|seat| seat.asleep.take());
+            left.extend(sleeper.map(Thing::Sleeper));
+        })
+    }
+
+    pub(crate) const fn wait(key: Key) -> Self {
+        Self::new(key, |observers, key, left| {
+            let wait = observers.leave_wait(key);
+            left.extend(wait.map(|(desk, withdrawn)| Thing::Wait(desk, withdrawn)));
+        })
+    }
+
+    pub(crate) const fn view() -> Self {
+        Self::new(Key::NOBODY, |observers, _, left| {
+            observers.views -= 1;
+            observers.looker_left(left);
+        })
+    }
+
+    pub(crate) const fn callback(key: Key) -> Self {
+        Self::new(key, |observers, key, left| {
+            let calls = observers.calls.as_mut();
+            let call = calls.and_then(|calls| calls.leave(key));
+            left.extend(call.map(Thing::Callback));
+            observers.let_sources_go(left);
+        })
+    }
+
+    pub(crate) const fn paced(key: Key) -> Self {
+        Self::new(key, |observers, key, left| {
+            let (own, next) = observers.line.leave(key);
+            left.extend(own.map(Thing::Sleeper));
+            left.wake(next);
+        })
+    }
+
     /// A derived state.
-    Tie(Key),
+    pub(crate) const fn tie(key: Key) -> Self {
+        Self::new(key, |observers, key, left| {
+            let tie = observers.ties.as_mut().and_then(|ties| ties.leave(key));
+            left.extend(tie.map(Thing::Tie));
+            observers.views -= 1;
+            observers.looker_left(left);
+        })
+    }
+
     /// The `Watched` itself: the end.
-    Watched,
+    pub(crate) const fn watched() -> Self {
+        let ends = true;
+        let leave = |observers: &mut Observers<T>, _: Key, left: &mut Left<T>| observers.end(left);
+        Self {
+            key: Key::NOBODY,
+            leave,
+            ends,
+        }
+    }
 }
 
 /// What commits under way owe to observers of this state.
@@ -317,50 +391,21 @@ impl<T> Observers<T> {
     // Leaving
 
     /// Gives up a place.
-    pub(crate) fn leave(&mut self, place: Place, left: &mut Left<T>) {
-        match place {
-            Place::Watcher(key) => {
-                let Some(seat) = self.seats.leave(key) else {
-                    return;
-                };
-                // Its ring may have been the full one.
-                let next = seat.is_bounded().then(|| self.line.call_first());
-                left.push(Thing::Seat(seat));
-                left.wake(next.flatten());
-                self.fit_wakers();
-                self.fit_values();
-                self.looker_left(left);
-            }
-            Place::Sleeper(key) => {
-                let sleeper = self.seats.get(key).and_then(|seat| seat.asleep.take());
-                left.extend(sleeper.map(Thing::Sleeper));
-            }
-            Place::Wait(key) => {
-                let wait = self.leave_wait(key);
-                left.extend(wait.map(|(desk, withdrawn)| Thing::Wait(desk, withdrawn)));
-            }
-            Place::View => {
-                self.views -= 1;
-                self.looker_left(left);
-            }
-            Place::Callback(key) => {
-                let call = self.calls.as_mut().and_then(|calls| calls.leave(key));
-                left.extend(call.map(Thing::Callback));
-                self.let_sources_go(left);
-            }
-            Place::Paced(key) => {
-                let (own, next) = self.line.leave(key);
-                left.extend(own.map(Thing::Sleeper));
-                left.wake(next);
-            }
-            Place::Tie(key) => {
-                let tie = self.ties.as_mut().and_then(|ties| ties.leave(key));
-                left.extend(tie.map(Thing::Tie));
-                self.views -= 1;
-                self.looker_left(left);
-            }
-            Place::Watched => self.end(left),
-        }
+    pub(crate) fn leave(&mut self, place: Place<T>, left: &mut Left<T>) {
+        (place.leave)(self, place.key, left);
+    }
+
+    fn leave_watcher(&mut self, key: Key, left: &mut Left<T>) {
+        let Some(seat) = self.seats.leave(key) else {
+            return;
+        };
+        // Its ring may have been the full one.
+        let next = seat.is_bounded().then(|| self.line.call_first());
+        left.push(Thing::Seat(seat));
+        left.wake(next.flatten());
+        self.fit_wakers();
+        self.fit_values();
+        self.looker_left(left);
     }
 
     fn looker_left(&mut self, left: &mut Left<T>) {

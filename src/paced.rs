@@ -210,7 +210,7 @@ deadlines!(
 impl<T> Drop for SetPaced<'_, T> {
     fn drop(&mut self) {
         if let Some(key) = self.place.take() {
-            self.cell.shared().leave(Place::Paced(key));
+            self.cell.shared().leave(Place::paced(key));
         }
     }
 }

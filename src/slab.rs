@@ -11,6 +11,12 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// Of one that has no place of its own.
+    pub(crate) const NOBODY: Self = Self {
+        number: u64::MAX,
+        hint: u32::MAX,
+    };
+
     /// Where it sits if it has only just joined, or is about to.
     #[inline]
     pub(crate) const fn index(self) -> u32 {

@@ -132,7 +132,7 @@ impl<T> Clone for View<T> {
 
 impl<T> Drop for View<T> {
     fn drop(&mut self) {
-        self.shared.leave(Place::View);
+        self.shared.leave(Place::view());
     }
 }
 

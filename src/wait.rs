@@ -203,12 +203,12 @@ impl<T: Send + 'static> Asks for Shared<T> {
     fn leave_wait(&self, key: Key) {
         match self.lock.enter(|state| state.observers.leave_wait(key)) {
             Some(left) => drop_outside(left),
-            None => self.leave_late(Place::Wait(key)),
+            None => self.leave_late(Place::wait(key)),
         }
     }
 
     fn leave_view(&self) {
-        self.leave(Place::View);
+        self.leave(Place::view());
     }
 }
 

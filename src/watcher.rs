@@ -394,7 +394,7 @@ impl<T> Watcher<T> {
 
     /// A future of this watcher that slept is gone: its waker goes too.
     fn forget_waker(&self) {
-        self.shared.leave(Place::Sleeper(self.key));
+        self.shared.leave(Place::sleeper(self.key));
     }
 }
 
@@ -671,7 +671,7 @@ impl<T> Drop for Watcher<T> {
     fn drop(&mut self) {
         // What lies in the seat goes with it, where no lock is held; then what is in hand, one by one.
         let mut pieces = Pieces::new();
-        pieces.run(|| self.shared.leave(Place::Watcher(self.key)));
+        pieces.run(|| self.shared.leave(Place::watcher(self.key)));
         if core::mem::needs_drop::<T>() {
             while pieces.run(|| self.source.pop().is_some()) != Some(false) {}
         }

@@ -12,7 +12,7 @@ extern crate alloc;
 #[path = "../../../../tests/interrupts/cases.rs"]
 mod cases;
 
-use cases::{CALLS, Call, Hand, INTERRUPTS, Interrupt, finish, prepare};
+use cases::{CALLS, Call, DERIVED, Hand, INTERRUPTS, Interrupt, finish, prepare};
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::peripheral::SCB;
@@ -73,8 +73,8 @@ fn disarm() {
 }
 
 /// One run. Says whether the call was over before the interrupt came.
-fn run(call: Call, interrupt: Interrupt, delay: u32) -> bool {
-    let (mut run, hand) = prepare();
+fn run(derived: bool, call: Call, interrupt: Interrupt, delay: u32) -> bool {
+    let (mut run, hand) = prepare(derived);
     critical_section::with(|cs| ORDER.borrow_ref_mut(cs).replace((hand, interrupt)));
 
     PHASE.store(1, Ordering::Relaxed);
@@ -104,12 +104,14 @@ fn main() -> ! {
         peripherals.SCB.set_priority(SystemHandler::PendSV, 0xff);
     }
     let (mut cases, mut places) = (0, 0_u32);
-    for (name, call) in CALLS {
+    let all = CALLS.map(|call| (false, call));
+    let all = all.into_iter().chain(DERIVED.map(|call| (true, call)));
+    for (derived, (name, call)) in all {
         let mut longest = 0;
         for (with, interrupt) in INTERRUPTS {
             let before = heap_used();
             let mut delay = 1;
-            while !run(call, interrupt, delay) {
+            while !run(derived, call, interrupt, delay) {
                 delay += 1;
                 assert!(delay < 100_000, "{name} under {with} does not end");
             }
