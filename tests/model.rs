@@ -5,7 +5,7 @@
 mod reference;
 
 use reference::ops::{Ask, Closure, Face, Guard, Hear, Kind, Until};
-use reference::{Op, decode, fails, heap, run, shrink};
+use reference::{Op, decode, fails, heap, shrink};
 
 #[global_allocator]
 static ALLOCATOR: heap::Counting = heap::Counting;

@@ -68,7 +68,7 @@ pub struct World<'a> {
     pub borrowed: Borrowed<'a>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one, for a moment")]
+#[allow(clippy::large_enum_variant, reason = "one, for a moment")]
 enum Held<'a> {
     Watcher(#[expect(dead_code, reason = "held to be dropped")] Option<(usize, Watcher<Value>)>),
     Wait(
