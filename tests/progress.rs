@@ -202,7 +202,7 @@ fn all_get_on(setters: usize, policy: Policy, callback_turns: usize) {
     let first = chain.states[0].clone();
     let mut idle = watchers(&first, policy);
     let receivers: Vec<_> = match policy {
-        Policy::Paced => idle.drain(..).collect(),
+        Policy::Paced => std::mem::take(&mut idle),
         Policy::Drained => vec![first.watch()],
         _ => Vec::new(),
     };
