@@ -609,7 +609,10 @@ fn a_panic_at_any_call_of_the_users_code_leaves_all_states_whole() {
         let run =
             |thread| scope.spawn(move || panic_everywhere((thread..programs).step_by(threads)));
         let threads: Vec<_> = (0..threads).map(run).collect();
-        threads.into_iter().map(|thread| thread.join()).collect()
+        threads
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .collect()
     });
     let mut sums = (0, 0);
     for ran in ran {
