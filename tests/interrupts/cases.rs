@@ -310,7 +310,7 @@ pub(crate) const CALLS: [(&str, Call); 35] = [
         static RAN: AtomicU32 = AtomicU32::new(0);
         RAN.store(0, Ordering::Relaxed);
         let _callback = subject.state.on_value(2, |_| {
-            RAN.fetch_add(1, Ordering::Relaxed);
+            RAN.store(RAN.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         });
         // Unless an interrupt came first.
         let ran = RAN.load(Ordering::Relaxed);
