@@ -71,6 +71,8 @@ pub(crate) const INTERRUPTS: [(&str, Interrupt); 12] = [
 /// What a call works on. Its watchers were there before, with room and without.
 pub(crate) struct Subject {
     state: &'static State,
+    /// Nobody's, but for what a call's callbacks do with it.
+    other: &'static State,
     unbounded: Watcher<u32>,
     oldest: Watcher<u32>,
     newest: Watcher<u32>,
@@ -294,15 +296,13 @@ pub(crate) const CALLS: [(&str, Call); 35] = [
     (
         "set, whose callback sets another, whose callback sets this",
         |subject| {
-            static OTHER: State = Watched::new(0);
-            let state = subject.state;
-            OTHER.set(0);
-            let _callback = state.on_change(|change| {
+            let (state, other) = (subject.state, subject.other);
+            let _callback = state.on_change(move |change| {
                 if change.new == 7 {
-                    assert!(OTHER.set(1));
+                    assert!(other.set(1));
                 }
             });
-            let _back = OTHER.on_change(move |_| assert!(state.set(8)));
+            let _back = other.on_change(move |_| assert!(state.set(8)));
             2 * u64::from(state.set(7))
         },
     ),
@@ -373,26 +373,27 @@ pub(crate) const DERIVED: [(&str, Call); 7] = [
 
 /// One run: the call, the interrupt somewhere in it, and whoever watched.
 pub(crate) struct Run {
-    state: *mut State,
+    states: [*mut State; 2],
     pub subject: Subject,
     witness: Watcher<u32>,
     met: Wait<'static, u32>,
 }
 
 pub(crate) fn prepare(derived: bool) -> (Run, Hand) {
-    let raw: *mut State = Box::into_raw(Box::new(Watched::new(0)));
-    // SAFETY: it lives until `finish`, which drops everything that borrows it first.
-    let state: &'static State = unsafe { &*raw };
+    let states = [(); 2].map(|()| Box::into_raw(Box::new(Watched::new(0))));
+    // SAFETY: they live until `finish`, which drops everything that borrows them first.
+    let [state, other]: [&'static State; 2] = states.map(|state| unsafe { &*state });
     CALLED.store(0, Ordering::Relaxed);
     WOKEN
         .iter()
         .for_each(|woken| woken.store(false, Ordering::Relaxed));
     let run = Run {
-        state: raw,
+        states,
         witness: state.watch(),
         met: state.wait_for(INTERRUPT),
         subject: Subject {
             state,
+            other,
             unbounded: state.watch(),
             oldest: state.watch_bounded(2, Overflow::DropOldest),
             newest: state.watch_bounded(1, Overflow::DropNewest),
@@ -419,7 +420,7 @@ pub(crate) fn prepare(derived: bool) -> (Run, Hand) {
 /// What must hold when the call, which made so many transitions, and the interrupt are over.
 pub(crate) fn finish(run: Run, hand: Hand, made: u64) {
     let Run {
-        state: raw,
+        states,
         mut subject,
         mut witness,
         mut met,
@@ -489,6 +490,6 @@ pub(crate) fn finish(run: Run, hand: Hand, made: u64) {
 
     drop((met, subject, witness, hand));
     assert_eq!((state.watcher_count(), state.view_count()), (0, 0));
-    // SAFETY: everything that borrowed it was dropped above.
-    drop(unsafe { Box::from_raw(raw) });
+    // SAFETY: everything that borrowed them was dropped above.
+    drop(states.map(|state| unsafe { Box::from_raw(state) }));
 }
