@@ -10,7 +10,7 @@ mod imp {
     use alloc::task::Wake;
     use core::cell::Cell;
     use core::future::Future;
-    use core::pin::pin;
+    use core::pin::{Pin, pin};
     use core::sync::atomic::{AtomicBool, Ordering};
     use core::task::{Context, Poll, Waker};
     use std::thread::{self, Thread};
@@ -42,7 +42,13 @@ mod imp {
 
     /// Runs `future` to its end, asleep in between.
     pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-        match block_until(future, None) {
+        let output;
+        {
+            // Gone before the output is given out: a panic of its drop then drops that too.
+            let mut future = pin!(future);
+            output = block_until(future.as_mut(), None);
+        }
+        match output {
             Some(output) => output,
             None => unreachable!("without a deadline only the output ends this"),
         }
@@ -50,7 +56,7 @@ mod imp {
 
     /// The same, until `deadline`: `None` if that came first.
     pub(crate) fn block_until<F: Future>(
-        future: F,
+        mut future: Pin<&mut F>,
         deadline: Option<Instant>,
     ) -> Option<F::Output> {
         // A wake meant for an earlier wait only makes this one look once more.
@@ -63,7 +69,6 @@ mod imp {
         });
         let waker = Waker::from(parked.clone());
         let mut context = Context::from_waker(&waker);
-        let mut future = pin!(future);
         let output = loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 break Some(output);
@@ -99,6 +104,7 @@ mod imp {
 #[cfg(loom)]
 mod imp {
     use core::future::Future;
+    use core::pin::Pin;
     use std::time::Instant;
 
     pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
@@ -106,7 +112,10 @@ mod imp {
     }
 
     /// loom has no clock: models do not use deadlines.
-    pub(crate) fn block_until<F: Future>(future: F, _: Option<Instant>) -> Option<F::Output> {
+    pub(crate) fn block_until<F: Future>(
+        future: Pin<&mut F>,
+        _: Option<Instant>,
+    ) -> Option<F::Output> {
         Some(block_on(future))
     }
 }

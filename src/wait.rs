@@ -10,7 +10,7 @@ use crate::observers::{
 };
 use crate::slab::Key;
 use crate::sync::{
-    Arc, Panic, catch, drop_before, drop_outside, erase, forbid_in_predicate, resume,
+    Arc, Panic, Pieces, catch, drop_before, drop_outside, erase, forbid_in_predicate, resume,
 };
 use crate::timer::{Awaited, deadlines};
 use alloc::boxed::Box;
@@ -463,8 +463,10 @@ impl<U> Drop for Wait<'_, U> {
 
 impl<U> Drop for OwnedWait<U> {
     fn drop(&mut self) {
-        self.body.leave();
-        self.body.state.leave_view();
+        let mut pieces = Pieces::new();
+        pieces.run(|| self.body.leave());
+        pieces.run(|| self.body.state.leave_view());
+        pieces.end();
     }
 }
 

@@ -6,6 +6,7 @@ use super::ops::{
 };
 use super::pending::{self, Asked, Way, owned, poll, seek};
 use super::user::{self, Glue, MapAlive, OnPurpose, Point, Task, Value};
+use futures_core::FusedFuture;
 use futures_lite::Stream;
 use onlooker::{
     Callback, Overflow, SetPaced, Transition, TryRecvError, View, WaitError, Watched, Watcher,
@@ -172,6 +173,10 @@ impl<'a> World<'a> {
                 Answer::Pending
             }
             Op::PollPaced(at) => {
+                // One that panicked once it had set has nothing more to give.
+                if self.borrowed.paced[at].as_ref()?.1.is_terminated() {
+                    return self.nothing(|this| drop(this.borrowed.paced[at].take()));
+                }
                 let (_, paced) = self.borrowed.paced[at].as_mut()?;
                 match poll(&self.borrowed.paced_tasks[at], paced) {
                     Poll::Ready(changed) => {
@@ -506,15 +511,22 @@ impl<'a> World<'a> {
             alive.called();
             Value::new(of, rule.of(numbers))
         };
+        // What they are made of goes before they do: rustc leaks what a panic of a statement's own drop keeps from its
+        // place.
         let derived = match rule {
-            Rule::Zip => view(0)
-                .zip(view(1))
-                .map(move |(one, other)| made(&[one.number(), other.number()])),
+            Rule::Zip => {
+                let both = view(0).zip(view(1));
+                let derived = both.map(move |(one, other)| made(&[one.number(), other.number()]));
+                drop(both);
+                derived
+            }
             Rule::All => {
-                let parts = parts.iter().map(|(_, view)| view.clone());
+                let all = View::all(parts.iter().map(|(_, view)| view.clone()));
                 let numbers =
                     |values: &Vec<Value>| -> Vec<_> { values.iter().map(Value::number).collect() };
-                View::all(parts).map(move |values| made(&numbers(values)))
+                let derived = all.map(move |values| made(&numbers(values)));
+                drop(all);
+                derived
             }
             _ => view(0).map(move |value: &Value| made(&[value.number()])),
         };
