@@ -16,9 +16,7 @@ pub(crate) use line::{Line, Place as LinePlace};
 pub use seat::Overflow;
 pub(crate) use seat::{Buffer, Item, Ring, SHORT, Seat, feed};
 pub(crate) use ties::{Follow, Tie, Ties};
-pub(crate) use waits::{
-    Asked, Desk, Method, Outcome, Predicate, Shown, Test, Waits, Withdrawn, find_equal,
-};
+pub(crate) use waits::{Asked, Held, Method, Outcome, Predicate, Shown, Test, Waits, find_equal};
 
 use crate::settle::{
     AnyState, Debts, FEW, Flow, Owed, Settlement, Source, is_settling, let_go, tell_the_end,
@@ -106,7 +104,7 @@ impl<T> Place<T> {
     pub(crate) const fn wait(key: Key) -> Self {
         Self::new(key, |observers, key, left| {
             let wait = observers.leave_wait(key);
-            left.extend(wait.map(|(desk, withdrawn)| Thing::Wait(desk, withdrawn)));
+            left.extend(wait.map(Thing::Wait));
         })
     }
 
@@ -349,7 +347,7 @@ impl<T> Observers<T> {
 
     /// A wait gives up its desk.
     #[inline]
-    pub(crate) fn leave_wait(&mut self, key: Key) -> Option<(Desk<T>, Withdrawn<T>)> {
+    pub(crate) fn leave_wait(&mut self, key: Key) -> Option<Held<T>> {
         let left = self.waits.as_mut()?.leave(key);
         self.fit_wakers();
         self.fit_values();
@@ -437,8 +435,8 @@ impl<T> Observers<T> {
             }
         }
         if let Some(waits) = &mut self.waits {
-            for (desk, withdrawn) in waits.end(&mut out) {
-                left.push(Thing::Wait(desk, withdrawn));
+            for held in waits.end(&mut out) {
+                left.push(Thing::Wait(held));
             }
         }
         self.hand_out(debts.own, left);
@@ -461,7 +459,7 @@ impl<T> Observers<T> {
 #[expect(dead_code, reason = "held to be dropped")]
 pub(crate) enum Thing<T> {
     Seat(Seat<T>),
-    Wait(Desk<T>, Withdrawn<T>),
+    Wait(Held<T>),
     Callback(CallSeat<T>),
     /// The closure alone: its guard was dropped while it ran.
     Call(Call<T>),

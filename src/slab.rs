@@ -82,6 +82,12 @@ impl<V> Slab<V> {
 
     #[inline]
     pub(crate) fn join(&mut self, value: V) -> Key {
+        self.join_with(|| value)
+    }
+
+    /// The same of what `make` makes, in its place: one that is made before and moved there costs more than the rest.
+    #[inline]
+    pub(crate) fn join_with(&mut self, make: impl FnOnce() -> V) -> Key {
         assert!(
             self.slots.len() < u32::MAX as usize,
             "onlooker: too many observers"
@@ -90,10 +96,10 @@ impl<V> Slab<V> {
         if self.slots.len() == self.slots.capacity() {
             self.grow();
         }
-        self.slots.push(Slot {
+        self.slots.extend(core::iter::once_with(|| Slot {
             number: key.number,
-            value: Some(value),
-        });
+            value: Some(make()),
+        }));
         self.joined += 1;
         self.live += 1;
         key
@@ -137,24 +143,44 @@ impl<V> Slab<V> {
     /// Gives the value back, so that it can be dropped where no lock is held.
     #[inline]
     pub(crate) fn leave(&mut self, key: Key) -> Option<V> {
-        self.leave_or_move(key).map(|(value, _)| value)
-    }
-
-    /// The same; says whether gaps were closed, so that there are none now and others sit elsewhere.
-    #[inline]
-    pub(crate) fn leave_or_move(&mut self, key: Key) -> Option<(V, bool)> {
         let at = self.find(key)?;
         let value = self.slots[at].value.take()?;
+        self.left();
+        Some(value)
+    }
+
+    /// Frees the place of one of whom nothing is left; says whether gaps were closed, so that others sit elsewhere now.
+    #[inline]
+    pub(crate) fn vacate(&mut self, key: Key) -> bool {
+        let Some(at) = self.find(key) else {
+            return false;
+        };
+        // Nothing to drop: that would be looked for.
+        core::mem::forget(self.slots[at].value.take());
+        self.left()
+    }
+
+    /// One less; says whether gaps were closed.
+    #[inline]
+    fn left(&mut self) -> bool {
         self.live -= 1;
-        // Those who come and go leave no gap behind.
+        // Those who come and go leave no gap behind. (Nothing in a gap is dropped: that would be looked for.)
         while let Some(Slot { value: None, .. }) = self.slots.last() {
-            self.slots.pop();
+            core::mem::forget(self.slots.pop());
         }
         while let Some(Slot { value: None, .. }) = self.slots.get(self.head as usize) {
             self.head += 1;
         }
         self.head = self.head.min(self.slots.len() as u32);
         let closes = self.slots.len() > FEW.max(2 * self.len());
+        if closes || self.slots.capacity() > FEW.max(4 * self.slots.len()) {
+            self.tidy(closes);
+        }
+        closes
+    }
+
+    #[cold]
+    fn tidy(&mut self, closes: bool) {
         if closes {
             self.slots.retain(|slot| slot.value.is_some());
             self.head = 0;
@@ -162,7 +188,6 @@ impl<V> Slab<V> {
         if self.slots.capacity() > FEW.max(4 * self.slots.len()) {
             self.slots.shrink_to(2 * self.slots.len());
         }
-        Some((value, closes))
     }
 
     #[inline]

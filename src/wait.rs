@@ -297,6 +297,9 @@ impl<T> Test<T> {
     }
 
     /// Registers a wait. **Looking and joining are one step: no transition comes between.**
+    ///
+    /// By itself, so that what it does under the lock is compiled once, in one piece.
+    #[inline(never)]
     #[track_caller]
     fn register(
         self,

@@ -51,7 +51,7 @@ pub(crate) enum Test<T> {
 /// How to find targets that a value is equal to, and how to clone it.
 pub(crate) type Code<T> = (Find<T>, fn(&T) -> T);
 
-/// How a wait ended.
+/// How a wait ended; or, of one that leaves before it has, what it waited for.
 pub(crate) enum Outcome<T> {
     Value(T),
     /// What was found is in there.
@@ -101,27 +101,24 @@ impl Method {
     }
 }
 
-/// A wait's place.
-pub(crate) struct Desk<T> {
-    phase: Phase<T>,
+/// A wait's place. It is filled and emptied where it is, piece by piece: as a whole it is large to move about.
+struct Desk<T> {
+    /// There once it is decided.
+    outcome: Option<Outcome<T>>,
     waker: Option<Waker>,
     origin: Origin,
-    /// The next one that the present commit decided.
-    next: u32,
+    /// While it waits, where in its list its target or predicate lies; then the next one that the same commit decided.
+    at: u32,
     method: Method,
+    /// It waits for an equal value.
+    equal: bool,
     polled: bool,
     /// Of an `OwnedWait`, which outlives the `Watched`.
     owned: bool,
 }
 
-enum Phase<T> {
-    /// Its target, or its predicate, lies at this place of its list.
-    Waiting {
-        equal: bool,
-        place: u32,
-    },
-    Decided(Outcome<T>),
-}
+/// What a wait leaves at its desk, to be dropped outside.
+pub(crate) type Held<T> = (Outcome<T>, Option<Waker>);
 
 /// An end of the list of those that were decided.
 const NONE: u32 = u32::MAX;
@@ -153,10 +150,15 @@ impl<V> Dense<V> {
         let test = self.tests.swap_remove(place as usize);
         self.owners.swap_remove(place as usize);
         if self.owners.capacity() > 64.max(4 * self.owners.len()) {
-            self.owners.shrink_to(2 * self.owners.len());
-            self.tests.shrink_to(2 * self.tests.len());
+            self.give_back();
         }
         (test, self.owners.get(place as usize).copied())
+    }
+
+    #[cold]
+    fn give_back(&mut self) {
+        self.owners.shrink_to(2 * self.owners.len());
+        self.tests.shrink_to(2 * self.tests.len());
     }
 }
 
@@ -222,68 +224,62 @@ impl<T> Waits<T> {
         origin: Origin,
     ) -> Key {
         let owner = self.desks.next_key().index();
-        let phase = match test {
+        let (at, equal, outcome) = match test {
             Err(Test::Equal(target, code)) => {
                 self.code = Some(code);
-                let place = self.targets.join(target, owner);
-                Phase::Waiting { equal: true, place }
+                (self.targets.join(target, owner), true, None)
             }
             Err(Test::Judged(predicate)) => {
                 self.counting += usize::from(method.counts());
-                let place = self.predicates.join(predicate, owner);
-                Phase::Waiting {
-                    equal: false,
-                    place,
-                }
+                (self.predicates.join(predicate, owner), false, None)
             }
-            Ok(outcome) => Phase::Decided(outcome),
+            Ok(outcome) => (NONE, false, Some(outcome)),
         };
-        self.desks.join(Desk {
-            phase,
+        let key = self.desks.join_with(|| Desk {
+            outcome: None,
             waker: None,
             origin,
-            next: NONE,
+            at,
             method,
+            equal,
             polled: false,
             owned,
-        })
+        });
+        if let (Some(desk), true) = (self.desks.at(owner), outcome.is_some()) {
+            desk.outcome = outcome;
+        }
+        key
     }
 
     /// Takes a target or a predicate out of its list.
     #[inline]
-    fn withdraw(&mut self, equal: bool, place: u32) -> Withdrawn<T> {
+    fn withdraw(&mut self, equal: bool, place: u32) -> Outcome<T> {
         let (withdrawn, moved) = if equal {
             let (target, moved) = self.targets.remove(place);
-            ((Some(target), None), moved)
+            (Outcome::Value(target), moved)
         } else {
             let (predicate, moved) = self.predicates.remove(place);
-            ((None, Some(predicate)), moved)
+            (Outcome::Judged(predicate), moved)
         };
         if let Some(desk) = moved.and_then(|index| self.desks.at(index)) {
-            if let Phase::Waiting { place: at, .. } = &mut desk.phase {
-                *at = place;
-            }
+            desk.at = place;
         }
         withdrawn
     }
 
-    /// Frees a desk. Where others moved up, their tests are told.
-    #[inline]
-    fn free(&mut self, key: Key) -> Option<Desk<T>> {
-        let (desk, moved) = self.desks.leave_or_move(key)?;
-        if moved {
-            for (index, desk) in self.desks.iter_mut().enumerate() {
-                if let Phase::Waiting { equal, place } = desk.phase {
-                    let owners = if equal {
-                        &mut self.targets.owners
-                    } else {
-                        &mut self.predicates.owners
-                    };
-                    owners[place as usize] = index as u32;
-                }
+    /// Where others moved up, their tests are told.
+    #[cold]
+    fn moved(&mut self) {
+        for (index, desk) in self.desks.iter_mut().enumerate() {
+            if desk.outcome.is_none() {
+                let owners = if desk.equal {
+                    &mut self.targets.owners
+                } else {
+                    &mut self.predicates.owners
+                };
+                owners[desk.at as usize] = index as u32;
             }
         }
-        Some(desk)
     }
 
     /// Shows one transition to every wait. Called inside the commit; runs `T`'s code and the predicates.
@@ -350,14 +346,18 @@ impl<T> Waits<T> {
         } else {
             self.predicates.owners[place]
         };
-        let (target, predicate) = self.withdraw(equal, place as u32);
-        if let Some(target) = target {
-            out.discard(target);
-        }
+        let predicate = match self.withdraw(equal, place as u32) {
+            Outcome::Judged(predicate) => Some(predicate),
+            Outcome::Value(target) => {
+                out.discard(target);
+                None
+            }
+            _ => unreachable!("that is all that lies in the lists"),
+        };
         if let Some(desk) = self.desks.at(owner) {
             self.counting -= usize::from(desk.method.counts());
-            desk.phase = Phase::Decided(outcome(predicate));
-            desk.next = self.decided;
+            desk.outcome = Some(outcome(predicate));
+            desk.at = self.decided;
             self.decided = owner;
         }
     }
@@ -366,7 +366,7 @@ impl<T> Waits<T> {
     fn wake_decided(&mut self, out: &mut Outgoing<'_, T>) {
         let mut at = core::mem::replace(&mut self.decided, NONE);
         while let Some(desk) = self.desks.at(at) {
-            at = core::mem::replace(&mut desk.next, NONE);
+            at = desk.at;
             if let Some(waker) = desk.waker.take() {
                 out.wake(waker);
             }
@@ -374,16 +374,15 @@ impl<T> Waits<T> {
     }
 
     /// The state ends: owned waits that are not decided are closed; what others have forgotten comes back.
-    pub(crate) fn end(&mut self, out: &mut Outgoing<'_, T>) -> Vec<(Desk<T>, Withdrawn<T>)> {
+    pub(crate) fn end(&mut self, out: &mut Outgoing<'_, T>) -> Vec<Held<T>> {
         let mut at = self.desks.first();
         let mut forgotten = Vec::new();
         while let Some((key, desk)) = at {
-            match desk.phase {
-                _ if !desk.owned => forgotten.push(key),
-                Phase::Waiting { equal, place } => {
-                    self.decide(equal, place as usize, Outcome::Closed, out);
-                }
-                Phase::Decided(_) => {}
+            let (equal, place) = (desk.equal, desk.at as usize);
+            if !desk.owned {
+                forgotten.push(key);
+            } else if desk.outcome.is_none() {
+                self.decide(equal, place, Outcome::Closed, out);
             }
             at = self.desks.after(key);
         }
@@ -405,7 +404,7 @@ impl<T> Waits<T> {
         let Some(desk) = self.desks.get(key) else {
             unreachable!("a wait keeps its desk until it leaves")
         };
-        if let Phase::Waiting { .. } = desk.phase {
+        if desk.outcome.is_none() {
             desk.polled |= waker.is_some();
             let known = desk.waker.as_ref();
             if sleeper.is_some() {
@@ -415,39 +414,39 @@ impl<T> Waits<T> {
             }
             return Asked::Waiting;
         }
-        match self.free(key) {
-            Some(Desk {
-                phase: Phase::Decided(outcome),
-                waker,
-                ..
-            }) => Asked::Decided(outcome, waker),
-            _ => unreachable!("it is there, and not waiting"),
+        match self.leave(key) {
+            Some((outcome, waker)) => Asked::Decided(outcome, waker),
+            None => unreachable!("it is there"),
         }
     }
 
     /// A wait leaves, decided or not. What it held comes back.
     #[inline]
-    pub(crate) fn leave(&mut self, key: Key) -> Option<(Desk<T>, Withdrawn<T>)> {
-        let desk = self.free(key)?;
-        let mut withdrawn = (None, None);
-        if let Phase::Waiting { equal, place } = desk.phase {
-            self.counting -= usize::from(desk.method.counts());
-            withdrawn = self.withdraw(equal, place);
+    pub(crate) fn leave(&mut self, key: Key) -> Option<Held<T>> {
+        let desk = self.desks.get(key)?;
+        let (waker, outcome) = (desk.waker.take(), desk.outcome.take());
+        let (method, equal, place) = (desk.method, desk.equal, desk.at);
+        if self.desks.vacate(key) {
+            self.moved();
         }
-        Some((desk, withdrawn))
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None => {
+                self.counting -= usize::from(method.counts());
+                self.withdraw(equal, place)
+            }
+        };
+        Some((outcome, waker))
     }
 
     /// The wait's method, where it came from, whether it was polled, whether it is decided.
     pub(crate) fn list(&self) -> impl Iterator<Item = (&'static str, Origin, bool, bool)> {
         self.desks.iter().map(|desk| {
-            let decided = matches!(desk.phase, Phase::Decided(_));
+            let decided = desk.outcome.is_some();
             (desk.method.name(), desk.origin, desk.polled, decided)
         })
     }
 }
-
-/// What lay in the lists for one wait: a target or a predicate.
-pub(crate) type Withdrawn<T> = (Option<T>, Option<Box<dyn Predicate<T>>>);
 
 impl<T> Test<T> {
     /// What it makes of what there is already. If that decides it, the outcome, and the target it had, if any.
