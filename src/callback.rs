@@ -1,9 +1,9 @@
 //! Functions that setting threads call.
 
-use crate::cell::{Owing, Shared, Slot};
+use crate::cell::{Owing, Shared};
 use crate::observers::{Call, Calls, Heard, Left, Origin, Place};
 use crate::slab::Key;
-use crate::sync::{Arc, erase, forbid_in_closure};
+use crate::sync::{Arc, Slot, erase, forbid_in_closure};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use core::fmt;
@@ -42,16 +42,18 @@ impl Callback {
     ) -> Self {
         let origin = Origin::at(0);
         let mut f = f;
-        let call = Box::new(move |heard: &Heard<T>| {
+        let call: Call<T> = Box::new(move |heard: &Heard<T>| {
             if let Heard::Transition(transition) = heard {
                 f(transition);
             }
             false
         });
+        // Out here: a panic under the lock drops nothing there.
+        let mut call = Slot(Some(call));
         let mut left = Left::new();
         let key = shared.register(&mut left, |state, _| {
             let seq = state.seq;
-            state.calls().join(call, origin.since(seq))
+            state.calls().join(call.put(), origin.since(seq))
         });
         let callback = Self::new(shared, key);
         drop(left);
@@ -64,23 +66,24 @@ impl Callback {
         value: T,
         f: impl FnOnce(&T) + Send + 'static,
     ) -> Self {
+        // Out here, and each by itself: a panic under the lock drops nothing there.
+        let (value, mut f) = (Slot(Some(value)), Slot(Some(f)));
         forbid_in_closure();
         let origin = Origin::at(0);
-        let (target, mut f) = (value.clone(), Some(f));
+        let target = Slot(value.0.clone());
         let call: Call<T> = Box::new(move |heard: &Heard<T>| {
             let new = match heard {
                 Heard::Transition(transition) => &transition.new,
                 Heard::Present(_, value) => value,
             };
-            if *new == target {
-                if let Some(f) = f.take() {
+            if target.0.as_ref() == Some(new) {
+                if let Some(f) = f.0.take() {
                     f(new);
                 }
             }
-            f.is_none()
+            f.0.is_none()
         });
-        // Out here: a panic under the lock drops nothing there.
-        let (value, mut call) = (Slot(Some(value)), Slot(Some(call)));
+        let mut call = Slot(Some(call));
         let (mut owing, mut left) = (Owing::new(), Left::new());
         let key = shared.register(&mut left, |state, _| {
             let present = state
@@ -90,10 +93,7 @@ impl Callback {
             let present = present.cloned();
             let seq = state.seq;
             let calls = state.calls();
-            let Some(call) = call.0.take() else {
-                unreachable!("it was put there above")
-            };
-            let key = calls.join(call, origin.since(seq));
+            let key = calls.join(call.put(), origin.since(seq));
             // What is there already lines up like a transition.
             if let Some(present) = present {
                 owing

@@ -17,14 +17,13 @@
 mod turns;
 
 use crate::error::Forgotten;
-use crate::observers::{History, Item, Left, Observers, Place, Thing};
+use crate::observers::{History, Left, Observers, Past, Place, Thing};
 use crate::settle::{AnyState, Debts, Flow, settle};
 use crate::sync::{
-    Arc, Counter, Held, Inside, Lock, Once, Pieces, Version, const_fn, drop_before,
+    Arc, Counter, Held, Inside, Lock, Once, Slot, Version, const_fn, drop_before,
     forbid_in_closure, forbid_in_predicate, inside, marked, reentered,
 };
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::Waker;
 use event_listener::Event;
@@ -83,7 +82,7 @@ impl<T> State<T> {
     }
 
     /// The value at an earlier version, and what came after it.
-    pub(crate) fn since(&self, version: u64) -> Result<(T, VecDeque<Item<T>>), Forgotten>
+    pub(crate) fn since(&self, version: u64, past: &mut Past<T>) -> Result<(), Forgotten>
     where
         T: Clone,
     {
@@ -97,12 +96,13 @@ impl<T> State<T> {
         }
         let none = History::new(0, T::clone);
         let history = self.observers.history.as_deref().unwrap_or(&none);
-        history.since(version, self.seq, self.value())
+        history.since(version, self.seq, self.value(), past)
     }
 
-    /// An ended state that nobody can see keeps no value.
+    /// What nobody will see again is given out, to be dropped piece by piece.
     pub(crate) fn put_away(&mut self, left: &mut Left<T>) {
-        if !self.open && self.observers.lookers() == 0 {
+        let ended = !self.open && self.observers.lookers() == 0;
+        if ended || self.observers.is_forsaken() {
             if let Some(value) = self.value.take() {
                 left.push(Thing::Value(value));
             }
@@ -369,31 +369,6 @@ impl<T> Writing<'_, T> {
     }
 }
 
-/// A value on its way in, and the one before on its way out. It is dropped outside the lock; a panic of its drop does
-/// not end the process where another one is on its way.
-pub(crate) struct Slot<T>(pub(crate) Option<T>);
-
-impl<T> Slot<T> {
-    /// What was put there.
-    pub(crate) fn take(mut self) -> T {
-        match self.0.take() {
-            Some(value) => value,
-            None => unreachable!("it was put there before"),
-        }
-    }
-}
-
-impl<T> Drop for Slot<T> {
-    #[inline]
-    fn drop(&mut self) {
-        if core::mem::needs_drop::<T>() && self.0.is_some() {
-            let mut pieces = Pieces::new();
-            pieces.run(|| self.0 = None);
-            pieces.end();
-        }
-    }
-}
-
 /// The inside of a `Watched`.
 pub(crate) struct Cell<T> {
     version: Version,
@@ -589,6 +564,9 @@ impl<T> Cell<T> {
     pub(crate) fn end(&self) {
         if let Some(shared) = self.shared.get() {
             shared.leave(Place::watched());
+        } else if core::mem::needs_drop::<T>() {
+            let value = self.plain.enter(|plain| plain.value.take());
+            drop(value.flatten().map(|value| Slot(Some(value))));
         }
     }
 }

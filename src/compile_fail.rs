@@ -140,6 +140,16 @@
 //!
 //! ```compile_fail
 //! #![deny(unused_must_use)]
+//! onlooker::Watched::new(0).watch();
+//! ```
+//!
+//! ```
+//! #![deny(unused_must_use)]
+//! drop(onlooker::Watched::new(0).watch());
+//! ```
+//!
+//! ```compile_fail
+//! #![deny(unused_must_use)]
 //! onlooker::Watched::new(0).watch().recv();
 //! ```
 //!

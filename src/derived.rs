@@ -16,11 +16,11 @@
 //! A derived state holds its sources, and each source an edge that holds the derived state. That circle is cut by
 //! whoever leaves last ([`let_go`](crate::settle::let_go)), or by the source's end.
 
-use crate::cell::{Shared, Slot, State};
+use crate::cell::{Shared, State};
 use crate::observers::{Follow, Left, Origin, Place, Tie, Ties};
 use crate::settle::{AnyState, Cause, Debts, Flow, More, Settlement, Source};
 use crate::slab::Key;
-use crate::sync::{Arc, Inside, Lock, Panic, Weak, catch, drop_before, enter, erase};
+use crate::sync::{Arc, Inside, Lock, Panic, Slot, Weak, catch, drop_before, enter, erase};
 use crate::view::View;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

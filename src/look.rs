@@ -355,16 +355,7 @@ macro_rules! looking {
             where
                 T: Clone,
             {
-                let change = |shown: &Shown<'_, T>| match *shown {
-                    Shown::Transition { seq, old, new } => {
-                        let old = $crate::cell::Slot(Some(old.clone()));
-                        let (new, missed) = (new.clone(), 0);
-                        let old = old.take();
-                        Some(Transition { old, new, seq, missed })
-                    }
-                    _ => None,
-                };
-                $wait::new(self.host(), Method::ForChange, Test::shown(change), Start::Next)
+                $wait::new(self.host(), Method::ForChange, Test::change(), Start::Next)
             }
 
             /// Waits for the next transition into `value`: the present one does not count.

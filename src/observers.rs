@@ -11,7 +11,7 @@ mod ties;
 mod waits;
 
 pub(crate) use calls::{Call, CallSeat, Calls, Hand, Heard, Turn};
-pub(crate) use history::History;
+pub(crate) use history::{History, Past};
 pub(crate) use line::{Line, Place as LinePlace};
 pub use seat::Overflow;
 pub(crate) use seat::{Buffer, Item, Ring, SHORT, Seat, feed};
@@ -411,11 +411,17 @@ impl<T> Observers<T> {
         self.let_sources_go(left);
     }
 
-    /// A derived state at which nobody looks any more lets its sources go.
-    pub(crate) fn let_sources_go(&mut self, left: &mut Left<T>) {
+    /// A derived state at which nobody looks any more, nor ever can.
+    pub(crate) fn is_forsaken(&self) -> bool {
+        let is_derived = self.ties.as_ref().is_some_and(|ties| ties.is_derived());
         let calls = self.calls.as_ref().map_or(0, |calls| calls.len());
-        let observers = self.lookers() + calls;
-        if let (Some(ties), 0) = (&mut self.ties, observers) {
+        is_derived && self.lookers() + calls == 0
+    }
+
+    /// What is forsaken lets its sources go.
+    pub(crate) fn let_sources_go(&mut self, left: &mut Left<T>) {
+        let forsaken = self.is_forsaken();
+        if let (Some(ties), true) = (&mut self.ties, forsaken) {
             if !ties.sources.is_empty() {
                 let sources = &mut left.ties.get_or_insert_default().sources;
                 sources.append(&mut ties.sources);
@@ -442,6 +448,7 @@ impl<T> Observers<T> {
         self.hand_out(debts.own, left);
         if let Some(calls) = &mut self.calls {
             calls.end(left);
+            self.let_sources_go(left);
         }
         for place in self.line.take_all() {
             left.extend(place.waker.map(Thing::Sleeper));
@@ -533,6 +540,7 @@ impl<T> Left<T> {
             // Values one by one: a second panic in one drop would end the process.
             match &mut thing {
                 Thing::Seat(seat) => while pieces.run(|| seat.discard()) != Some(false) {},
+                Thing::Wait((_, waker)) => pieces.discard(waker.take()),
                 Thing::History(history) => while pieces.run(|| history.discard()) != Some(false) {},
                 _ => {}
             }

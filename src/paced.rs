@@ -1,10 +1,10 @@
 //! Setters that wait for room: a lossless bound.
 
-use crate::cell::{Cell, Owing, Shared, Slot, Writing};
+use crate::cell::{Cell, Owing, Shared, Writing};
 use crate::error::TimedOut;
 use crate::observers::{LinePlace, Origin, Place, Seat};
 use crate::slab::Key;
-use crate::sync::{drop_outside, fence};
+use crate::sync::{Slot, fence};
 use crate::timer::{Awaited, deadlines};
 use core::fmt;
 use core::future::Future;
@@ -80,7 +80,7 @@ impl<T: PartialEq> SetPaced<'_, T> {
         );
         let place = self.place;
         // Cloned before the lock; whoever is left over is dropped after it.
-        let mut left_over = waker.cloned();
+        let mut left_over = Slot(waker.cloned());
         let origin = self.origin;
         let slot = &mut self.value;
         let mut owing = Owing::new();
@@ -98,7 +98,7 @@ impl<T: PartialEq> SetPaced<'_, T> {
                     None => (None, None),
                 };
                 writing.shared.pacing.store(line.len());
-                left_over = own;
+                left_over.0 = own;
                 if let Some(next) = next {
                     writing.wake(next);
                 }
@@ -109,12 +109,14 @@ impl<T: PartialEq> SetPaced<'_, T> {
             }
             let line = &mut writing.state.observers.line;
             match place.and_then(|key| line.get(key)) {
-                Some(at) if left_over.is_some() => core::mem::swap(&mut at.waker, &mut left_over),
+                Some(at) if left_over.0.is_some() => {
+                    core::mem::swap(&mut at.waker, &mut left_over.0);
+                }
                 Some(_) => {}
                 None => {
                     let since = writing.state.seq;
                     self.place = Some(line.join(LinePlace {
-                        waker: left_over.take(),
+                        waker: left_over.0.take(),
                         origin: origin.since(since),
                     }));
                 }
@@ -124,15 +126,13 @@ impl<T: PartialEq> SetPaced<'_, T> {
         });
         let Some(changed) = turn else {
             Shared::pay(&shared, owing);
-            drop_outside(left_over);
             return Poll::Pending;
         };
         // Done is said before anything of the user's runs.
         self.place = None;
         let replaced = Slot(self.value.take());
-        let dropped = Slot(left_over);
         Shared::pay(&shared, owing);
-        drop(dropped);
+        drop(left_over);
         drop(replaced);
         Poll::Ready(changed)
     }

@@ -6,6 +6,7 @@ pub(crate) use imp::block_until;
 
 #[cfg(all(feature = "std", not(loom)))]
 mod imp {
+    use crate::sync::Slot;
     use alloc::sync::Arc;
     use alloc::task::Wake;
     use core::cell::Cell;
@@ -42,16 +43,14 @@ mod imp {
 
     /// Runs `future` to its end, asleep in between.
     pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-        let output;
+        let mut output = Slot(None);
         {
             // Gone before the output is given out: a panic of its drop then drops that too.
             let mut future = pin!(future);
-            output = block_until(future.as_mut(), None);
+            output.0 = block_until(future.as_mut(), None);
         }
-        match output {
-            Some(output) => output,
-            None => unreachable!("without a deadline only the output ends this"),
-        }
+        // Without a deadline only the output ends this.
+        output.take()
     }
 
     /// The same, until `deadline`: `None` if that came first.

@@ -41,7 +41,7 @@ macro_rules! erase {
 }
 pub(crate) use erase;
 
-pub(crate) use panics::{Panic, catch, panicking, resume};
+pub(crate) use panics::{Panic, Pieces, Slot, catch, drop_before, resume};
 pub(crate) use place::{Inside, enter, inside, marked, wake};
 
 /// Whether a setter may wait for another thread. With interrupts nobody may: what it waits for may be the code that it
@@ -170,6 +170,8 @@ pub(crate) fn ring<R>(operation: impl FnOnce() -> R) -> R {
     operation()
 }
 
+mod panics;
+
 #[cfg(all(not(feature = "critical-section"), not(loom)))]
 #[path = "sync/std.rs"]
 mod backend;
@@ -251,79 +253,6 @@ mod atomics {
     }
 }
 
-/// Panics of the user's code: caught with std, so that one harms no other. Without std nothing can be caught.
-#[cfg(feature = "std")]
-mod panics {
-    use alloc::boxed::Box;
-    use core::any::Any;
-    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-    use std::sync::{Mutex, PoisonError};
-
-    /// What somebody's code panicked with. In a mutex, which makes it `Sync`: a wait keeps it for its waiter.
-    pub(crate) struct Panic(Option<Box<Mutex<Box<dyn Any + Send>>>>);
-
-    impl Panic {
-        fn take(&mut self) -> Option<Box<dyn Any + Send>> {
-            let payload = self.0.take()?.into_inner();
-            Some(payload.unwrap_or_else(PoisonError::into_inner))
-        }
-    }
-
-    /// Nobody is told of it. Its payload is somebody's value, whose drop may panic in turn, as may that panic's
-    /// payload: after a few of those the rest is leaked.
-    impl Drop for Panic {
-        fn drop(&mut self) {
-            let mut payload = self.take();
-            for _ in 0..8 {
-                match catch_unwind(AssertUnwindSafe(|| drop(payload.take()))) {
-                    Ok(()) => return,
-                    Err(next) => payload = Some(next),
-                }
-            }
-            core::mem::forget(payload);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
-        catch_unwind(AssertUnwindSafe(f)).map_err(keep)
-    }
-
-    #[cold]
-    fn keep(payload: Box<dyn Any + Send>) -> Panic {
-        Panic(Some(Box::new(Mutex::new(payload))))
-    }
-
-    pub(crate) fn resume(mut panic: Panic) -> ! {
-        match panic.take() {
-            Some(payload) => resume_unwind(payload),
-            None => unreachable!("it is taken once"),
-        }
-    }
-
-    pub(crate) fn panicking() -> bool {
-        std::thread::panicking()
-    }
-}
-
-#[cfg(not(feature = "std"))]
-mod panics {
-    pub(crate) enum Panic {}
-
-    #[inline]
-    pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
-        Ok(f())
-    }
-
-    pub(crate) fn resume(panic: Panic) -> ! {
-        match panic {}
-    }
-
-    pub(crate) fn panicking() -> bool {
-        false
-    }
-}
-
 /// How late it is, for how long a callback takes; without std nobody knows.
 #[cfg(feature = "std")]
 pub(crate) fn clock() -> Option<std::time::Instant> {
@@ -333,67 +262,6 @@ pub(crate) fn clock() -> Option<std::time::Instant> {
 #[cfg(not(feature = "std"))]
 pub(crate) fn clock() -> Option<core::time::Duration> {
     None
-}
-
-/// Runs pieces of the user's code one by one, each caught by itself, and keeps the first panic until the end.
-#[derive(Default)]
-pub(crate) struct Pieces {
-    first: Option<Panic>,
-}
-
-impl Pieces {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    #[inline]
-    pub(crate) fn run<R>(&mut self, piece: impl FnOnce() -> R) -> Option<R> {
-        match catch(piece) {
-            Ok(result) => Some(result),
-            Err(panic) => {
-                self.keep(panic);
-                None
-            }
-        }
-    }
-
-    #[cold]
-    pub(crate) fn keep(&mut self, panic: Panic) {
-        self.first.get_or_insert(panic);
-    }
-
-    /// Lets the first panic go on, unless one is on its way already: a second would end the process.
-    #[inline]
-    pub(crate) fn end(self) {
-        if let Some(panic) = self.first {
-            if !panicking() {
-                resume(panic);
-            }
-        }
-    }
-}
-
-/// Drops what somebody left, where no lock is held. A panic goes on, unless one is on its way already.
-#[inline]
-pub(crate) fn drop_outside<V>(left: V) {
-    if core::mem::needs_drop::<V>() {
-        let mut pieces = Pieces::new();
-        pieces.run(|| drop(left));
-        pieces.end();
-    }
-}
-
-/// Drops what somebody left before `result` is given out. If that panics, `result` goes first, by itself.
-#[inline]
-pub(crate) fn drop_before<V, R>(left: V, result: R) -> R {
-    let mut pieces = Pieces::new();
-    pieces.run(|| drop(left));
-    if pieces.first.is_none() || panicking() {
-        return result;
-    }
-    pieces.run(|| drop(result));
-    pieces.end();
-    unreachable!("there was a panic, and it goes on")
 }
 
 /// A variable of each thread, as a function that lends it out. Without std it is one of the whole program, behind the

@@ -188,14 +188,14 @@ impl<F: Awaited, S: Future> Future for Timeout<F, S> {
 /// Runs `future` on this thread, asleep in between, until `deadline` at the latest.
 #[cfg(feature = "std")]
 pub(crate) fn block<F: Awaited>(future: F, deadline: Option<std::time::Instant>) -> F::Timed {
-    let output;
+    let mut output = crate::sync::Slot(None);
     {
         // Gone before the output is given out: a panic of its drop then drops that too.
         let mut future = core::pin::pin!(future);
         let awaited = crate::park::block_until(future.as_mut(), deadline);
-        output = awaited.or_else(|| future.last_look());
+        output.0 = awaited.or_else(|| future.last_look());
     }
-    match output {
+    match output.0.take() {
         Some(output) => F::in_time(output),
         None => F::too_late(),
     }

@@ -1,5 +1,7 @@
 //! One change of a watched value.
 
+use crate::sync::Slot;
+
 /// One change of a watched value: what it was, what it became, and where it stands in the one order of changes.
 ///
 /// # Examples
@@ -25,4 +27,11 @@ pub struct Transition<T> {
     /// How many transitions this watcher lost between `old` and `new`. Always 0 on an unbounded watcher, in a
     /// callback and from `wait_for_change`.
     pub missed: u64,
+}
+
+impl<T> Transition<T> {
+    /// Both values, each to be dropped by itself.
+    pub(crate) fn apart(self) -> (Slot<T>, Slot<T>) {
+        (Slot(Some(self.old)), Slot(Some(self.new)))
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::cell::{Shared, State};
 use crate::look::looking;
-use crate::observers::{Left, Method, Place, Shown, Test};
+use crate::observers::{Left, Method, Place, Test};
 use crate::sync::Arc;
 use crate::transition::Transition;
 use crate::wait::{OwnedWait, Start};

@@ -10,9 +10,10 @@ use crate::observers::{
 };
 use crate::slab::Key;
 use crate::sync::{
-    Arc, Panic, Pieces, catch, drop_before, drop_outside, erase, forbid_in_predicate, resume,
+    Arc, Panic, Pieces, Slot, catch, drop_before, erase, forbid_in_predicate, resume,
 };
 use crate::timer::{Awaited, deadlines};
+use crate::transition::Transition;
 use alloc::boxed::Box;
 use core::any::Any;
 use core::fmt;
@@ -122,12 +123,11 @@ fn ask<U: 'static>(
     polled: &mut bool,
     done: &mut bool,
 ) -> Poll<Result<U, Failure>> {
-    let mut found = None::<U>;
-    let asked = state.ask(key, waker, polled, done, &mut found);
-    asked.map(|answer| match (answer, found) {
-        (Ok(()), Some(found)) => Ok(found),
-        (Ok(()), None) => unreachable!("what matched has found something"),
-        (Err(failure), found) => Err(drop_before(found, failure)),
+    let mut found = Slot(None::<U>);
+    let asked = state.ask(key, waker, polled, done, &mut found.0);
+    asked.map(|answer| match answer {
+        Ok(()) => Ok(found.take()),
+        Err(failure) => Err(drop_before(found, failure)),
     })
 }
 
@@ -163,10 +163,10 @@ impl<T: Send + 'static> Asks for Shared<T> {
     ) -> Poll<Result<(), Failure>> {
         forbid_in_predicate();
         // Cloned before the lock, and only for a waker that is not there yet; what it replaces is dropped after it.
-        let mut sleeper = if *polled { None } else { waker.cloned() };
+        let mut sleeper = Slot(if *polled { None } else { waker.cloned() });
         let outcome = loop {
             let asked = self.lock.with(|state| {
-                let asked = state.observers.waits().ask(key, waker, &mut sleeper);
+                let asked = state.observers.waits().ask(key, waker, &mut sleeper.0);
                 state.observers.fit_wakers();
                 asked
             });
@@ -175,10 +175,11 @@ impl<T: Send + 'static> Asks for Shared<T> {
                     *polled |= waker.is_some();
                     return Poll::Pending;
                 }
-                Asked::NewWaker => sleeper = waker.cloned(),
+                Asked::NewWaker => sleeper.0 = waker.cloned(),
                 Asked::Decided(outcome, waker) => {
                     *done = true;
-                    break drop_before(waker, outcome);
+                    let wakers = (Slot(waker), Slot(sleeper.0.take()));
+                    break drop_before(wakers, outcome);
                 }
             }
         };
@@ -202,7 +203,13 @@ impl<T: Send + 'static> Asks for Shared<T> {
     #[inline]
     fn leave_wait(&self, key: Key) {
         match self.lock.enter(|state| state.observers.leave_wait(key)) {
-            Some(left) => drop_outside(left),
+            Some(Some((outcome, waker))) => {
+                let mut pieces = Pieces::new();
+                pieces.discard(outcome);
+                pieces.discard(waker);
+                pieces.end();
+            }
+            Some(None) => {}
             None => self.leave_late(Place::wait(key)),
         }
     }
@@ -244,7 +251,7 @@ fn give<U: 'static>(into: &mut dyn Any, found: Option<U>) {
 /// A predicate that makes a `U` of what it is shown, and keeps it.
 struct Seek<F, U> {
     seek: F,
-    found: Option<U>,
+    found: Slot<U>,
 }
 
 impl<T, U: Send + 'static, F> Predicate<T> for Seek<F, U>
@@ -252,12 +259,42 @@ where
     F: FnMut(&Shown<'_, T>) -> Option<U> + Send,
 {
     fn judge(&mut self, shown: &Shown<'_, T>) -> bool {
-        self.found = (self.seek)(shown);
+        self.found.0 = (self.seek)(shown);
+        self.found.0.is_some()
+    }
+
+    fn give(&mut self, into: &mut dyn Any) {
+        give(into, self.found.0.take());
+    }
+}
+
+/// The next transition. Its values are dropped each by itself.
+struct SeekChange<T> {
+    found: Option<(u64, Slot<T>, Slot<T>)>,
+}
+
+impl<T: Clone + Send + 'static> Predicate<T> for SeekChange<T> {
+    fn judge(&mut self, shown: &Shown<'_, T>) -> bool {
+        if let Shown::Transition { seq, old, new } = *shown {
+            let old = Slot(Some(old.clone()));
+            self.found = Some((seq, old, Slot(Some(new.clone()))));
+        }
         self.found.is_some()
     }
 
     fn give(&mut self, into: &mut dyn Any) {
-        give(into, self.found.take());
+        if let Some((seq, old, new)) = self.found.take() {
+            let (old, new, missed) = (old.take(), new.take(), 0);
+            give(
+                into,
+                Some(Transition {
+                    old,
+                    new,
+                    seq,
+                    missed,
+                }),
+            );
+        }
     }
 }
 
@@ -293,7 +330,18 @@ impl<T> Test<T> {
     pub(crate) fn shown<U: Send + 'static>(
         seek: impl FnMut(&Shown<'_, T>) -> Option<U> + Send + 'static,
     ) -> Self {
-        Test::Judged(Box::new(Seek { seek, found: None }))
+        Test::Judged(Box::new(Seek {
+            seek,
+            found: Slot(None),
+        }))
+    }
+
+    /// Any transition.
+    pub(crate) fn change() -> Self
+    where
+        T: Clone + Send + 'static,
+    {
+        Test::Judged(Box::new(SeekChange { found: None }))
     }
 
     /// Registers a wait. **Looking and joining are one step: no transition comes between.**

@@ -1,10 +1,10 @@
 //! The public face: a value that hides no state from those who watch it.
 
-use crate::cell::{Cell, Shared, Slot, State};
+use crate::cell::{Cell, Shared, State};
 use crate::look::looking;
 use crate::observers::{Method, Shown, Test};
 use crate::paced::{SetPaced, try_set_paced};
-use crate::sync::{Arc, Held, const_fn};
+use crate::sync::{Arc, Held, Slot, const_fn};
 use crate::transition::Transition;
 use crate::view::View;
 use crate::wait::{Start, Wait};

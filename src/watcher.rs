@@ -9,9 +9,9 @@ pub use futures::{Recv, TryIter, Values, WatcherWait};
 
 use crate::cell::Shared;
 use crate::error::{Closed, Forgotten, TryRecvError};
-use crate::observers::{Buffer, Item, Left, Origin, Overflow, Place, Ring, SHORT, Seat};
+use crate::observers::{Buffer, Item, Left, Origin, Overflow, Past, Place, Ring, SHORT, Seat};
 use crate::slab::Key;
-use crate::sync::{Arc, Pieces, after_pop, drop_outside, wake};
+use crate::sync::{Arc, Pieces, Slot, after_pop, wake};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -59,11 +59,12 @@ const KEPT: usize = 1024;
 /// assert_eq!(seen, ["connected", "closing", "closed"]);
 /// # });
 /// ```
+#[must_use = "a watcher that is dropped at once watches nothing"]
 pub struct Watcher<T> {
     pub(crate) shared: Arc<Shared<T>>,
     key: Key,
     source: Source<T>,
-    seen: T,
+    seen: Slot<T>,
     seen_seq: u64,
     /// Transitions that a panic of `T::clone` kept from being handed out.
     lost: u64,
@@ -130,7 +131,10 @@ impl<T> Watcher<T> {
     /// assert_eq!(*watcher.seen(), 1);
     /// ```
     pub fn seen(&self) -> &T {
-        &self.seen
+        match &self.seen.0 {
+            Some(seen) => seen,
+            None => unreachable!("it is there as long as the watcher is"),
+        }
     }
 
     /// Returns the version of [`seen`](Self::seen): where [`watch_since`](crate::Watched::watch_since) would go on.
@@ -276,18 +280,20 @@ impl<T: Clone> Watcher<T> {
     #[track_caller]
     pub(crate) fn join_since(shared: &Arc<Shared<T>>, version: u64) -> Result<Self, Forgotten> {
         let origin = Origin::at(version);
+        // Out here: a panic under the lock drops nothing there.
+        let mut past = Past::new();
         let mut left = Left::new();
-        let (key, seen) = shared.register(&mut left, |state, left| {
-            let (seen, spill) = state.since(version)?;
+        let key = shared.register(&mut left, |state, left| {
+            state.since(version, &mut past)?;
             let buffer = Buffer::Unbounded {
-                spill: Some(Box::new(spill)),
+                spill: Some(Box::new(core::mem::take(&mut past.missed))),
                 short: None,
             };
             let seat = Seat::new(buffer, origin);
-            Ok((state.observers.join_watcher(seat, left), seen))
+            Ok(state.observers.join_watcher(seat, left))
         })?;
-        let source = Source::unbounded();
-        let watcher = Self::new(shared.clone(), key, source, seen, version);
+        let seen = Slot(past.seen.take()).take();
+        let watcher = Self::new(shared.clone(), key, Source::unbounded(), seen, version);
         drop(left);
         Ok(watcher)
     }
@@ -297,7 +303,7 @@ impl<T: Clone> Watcher<T> {
             shared,
             key,
             source,
-            seen,
+            seen: Slot(Some(seen)),
             seen_seq,
             lost: 0,
             spent: 0,
@@ -374,12 +380,12 @@ impl<T> Watcher<T> {
     /// it either is seen here or takes the waker.**
     fn sleep(&mut self, waker: &Waker) -> bool {
         // Cloned before the lock; what it replaces is dropped after it.
-        let mut sleeper = Some(waker.clone());
+        let mut sleeper = Slot(Some(waker.clone()));
         let asleep = self.shared.lock.with(|state| {
             let open = state.open;
             match state.observers.seats.get(self.key) {
                 Some(seat) if open && seat.len() == 0 => {
-                    core::mem::swap(&mut seat.asleep, &mut sleeper);
+                    core::mem::swap(&mut seat.asleep, &mut sleeper.0);
                     state.observers.fit_wakers();
                     true
                 }
@@ -387,8 +393,8 @@ impl<T> Watcher<T> {
             }
         });
         // What it replaced may set when it is dropped.
-        let replaced = asleep && sleeper.is_some();
-        drop_outside(sleeper);
+        let replaced = asleep && sleeper.0.is_some();
+        drop(sleeper);
         asleep && !(replaced && self.seat(Seat::len) > 0)
     }
 
@@ -422,19 +428,20 @@ impl<T: Clone> Watcher<T> {
     #[track_caller]
     pub fn try_recv(&mut self) -> Result<Transition<T>, TryRecvError> {
         let (seq, new) = self.pop()?;
+        let new = Slot(Some(new));
         // Lost, unless the user's code comes back, a paced setter's waker or the clone: a panic there is counted like
         // any other loss.
         self.lost += 1;
         if let Source::Bounded(_) = self.source {
             self.made_room();
         }
-        let seen = new.clone();
+        let seen = new.0.clone();
         self.lost -= 1;
         let missed = seq - self.seen_seq - 1;
         self.seen_seq = seq;
         Ok(Transition {
-            old: core::mem::replace(&mut self.seen, seen),
-            new,
+            old: Slot(core::mem::replace(&mut self.seen.0, seen)).take(),
+            new: new.take(),
             seq,
             missed,
         })
@@ -682,7 +689,7 @@ impl<T> Drop for Watcher<T> {
 impl<T: fmt::Debug> fmt::Debug for Watcher<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watcher")
-            .field("seen", &self.seen)
+            .field("seen", self.seen())
             .field("seen_version", &self.seen_seq)
             .field("capacity", &self.capacity())
             .field("closed", &self.is_closed())

@@ -200,6 +200,29 @@ fn two_thousand_maps_in_a_chain_are_set_ended_and_dropped_on_a_small_stack() {
 }
 
 #[test]
+fn two_thousand_maps_that_only_a_callback_keeps_end_on_a_small_stack() {
+    on_stack(256 * 1024, || {
+        let make = |panics_at: Option<u32>| {
+            let state = Watched::new(0_u32);
+            let mut last = state.view().map(move |n| {
+                assert_ne!(Some(*n), panics_at);
+                *n
+            });
+            for _ in 0..2_000 {
+                last = last.map(|n| *n);
+            }
+            last.on_change(|_| ()).detach();
+            state
+        };
+        drop(make(None));
+        let state = make(Some(3));
+        // The panic ends the derived views, and nobody else.
+        assert!(state.set(3));
+        assert_eq!((observers(&state), state.view_count()), (0, 0));
+    });
+}
+
+#[test]
 fn two_thousand_pairs_in_a_chain_need_no_stack_either_and_one_setter_moves_each_once() {
     on_stack(256 * 1024, || {
         let (state, other) = (leaked(0_u64), leaked(0_u64));

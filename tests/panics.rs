@@ -489,3 +489,55 @@ fn a_registration_whose_clone_panics_leaves_nothing_behind() {
     assert_eq!(observers(state), 0);
     assert!(!pending(&mut state.wait_for(Named("target", 0))));
 }
+
+/// A value whose every drop panics.
+#[derive(Debug, Clone)]
+struct Brittle;
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        panic!("drop");
+    }
+}
+
+/// Sets twice; what is replaced panics, and is not ours.
+fn replaced(state: &Watched<Brittle>) {
+    for _ in 0..2 {
+        let replaced = catch_unwind(AssertUnwindSafe(|| {
+            std::mem::forget(state.replace(Brittle))
+        }));
+        drop(replaced);
+    }
+}
+
+#[test]
+fn two_values_whose_drops_panic_end_no_process_whoever_held_them() {
+    let state = leaked(Brittle);
+    // What it has seen, and what it has not.
+    let watchers = [
+        state.watch(),
+        state.watch_bounded(4, Overflow::DropOldest),
+        state.watch_bounded(1, Overflow::DropNewest),
+    ];
+    // Both halves of a transition.
+    let change = state.wait_for_change();
+    // What was found, and what found it.
+    let (mut looks, held) = (0, Brittle);
+    let until = state.wait_until(move |_| {
+        let _held = &held;
+        looks += 1;
+        looks > 1
+    });
+    let mut skips = state.watch();
+    replaced(state);
+    for watcher in watchers {
+        assert_eq!(panics(|| drop(watcher)), "drop");
+    }
+    assert_eq!(panics(|| drop(change)), "drop");
+    assert_eq!(panics(|| drop(until)), "drop");
+    // Both halves of a transition that does not match.
+    let wait = skips.wait_until(|_| false);
+    let waited = panics(|| wait.wait_timeout(std::time::Duration::ZERO).is_ok());
+    assert_eq!(waited, "drop");
+    std::mem::forget(skips);
+}

@@ -2,7 +2,7 @@
 
 use super::{Item, Outgoing};
 use crate::error::Forgotten;
-use crate::sync::catch;
+use crate::sync::{Pieces, catch};
 use alloc::collections::VecDeque;
 
 /// The values before the present one, oldest first. Guarded by the state's lock.
@@ -44,13 +44,14 @@ impl<T> History<T> {
         self.past.pop_front().is_some()
     }
 
-    /// The value at `version`, and all that came after it, if that is kept. Runs `T`'s `Clone`.
+    /// Puts the value at `version`, and all that came after it, into `past`, if that is kept. Runs `T`'s `Clone`.
     pub(crate) fn since(
         &self,
         version: u64,
         seq: u64,
         present: &T,
-    ) -> Result<(T, VecDeque<Item<T>>), Forgotten> {
+        past: &mut Past<T>,
+    ) -> Result<(), Forgotten> {
         let oldest = seq - self.past.len() as u64;
         if version < oldest || version > seq {
             return Err(Forgotten {
@@ -59,10 +60,36 @@ impl<T> History<T> {
         }
         let at = (version - oldest) as usize;
         let mut values = self.past.iter().skip(at).chain([present]);
-        let seen = values
-            .next()
-            .map_or_else(|| (self.clone)(present), self.clone);
-        let missed = (version + 1..).zip(values.map(self.clone)).collect();
-        Ok((seen, missed))
+        past.seen = values.next().map(self.clone);
+        let missed = (version + 1..).zip(values.map(self.clone));
+        past.missed.extend(missed);
+        Ok(())
+    }
+}
+
+/// What somebody is given who resumes.
+pub(crate) struct Past<T> {
+    pub(crate) seen: Option<T>,
+    pub(crate) missed: VecDeque<Item<T>>,
+}
+
+impl<T> Past<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            seen: None,
+            missed: VecDeque::new(),
+        }
+    }
+}
+
+/// Of a half of it, where the next clone has panicked: one by one.
+impl<T> Drop for Past<T> {
+    fn drop(&mut self) {
+        let mut pieces = Pieces::new();
+        while let Some(value) = self.missed.pop_front() {
+            pieces.discard(value);
+        }
+        pieces.discard(self.seen.take());
+        pieces.end();
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Watcher;
 use crate::error::{Closed, WaitError};
+use crate::sync::{Slot, drop_before};
 use crate::timer::{Awaited, deadlines};
 use crate::transition::Transition;
 use crate::wait::Start;
@@ -118,7 +119,7 @@ impl<T: fmt::Debug> fmt::Debug for Recv<'_, T> {
 #[must_use = "futures do nothing unless you `.await` them"]
 pub struct WatcherWait<'a, T, U, F> {
     watcher: &'a mut Watcher<T>,
-    seek: F,
+    seek: Slot<F>,
     /// What the watcher saw last is still to be judged.
     start: Start,
     slept: bool,
@@ -132,7 +133,7 @@ impl<'a, T, U, F> WatcherWait<'a, T, U, F> {
     pub(super) fn new(watcher: &'a mut Watcher<T>, seek: F, start: Start) -> Self {
         Self {
             watcher,
-            seek,
+            seek: Slot(Some(seek)),
             start,
             slept: false,
             done: false,
@@ -142,10 +143,18 @@ impl<'a, T, U, F> WatcherWait<'a, T, U, F> {
 }
 
 impl<T: Clone, U, F: FnMut(&T) -> Option<U>> WatcherWait<'_, T, U, F> {
+    /// What it makes of a transition, whose values then go, each by itself.
+    fn judge(&mut self, transition: Transition<T>) -> Option<U> {
+        let (old, new) = transition.apart();
+        let seek = self.seek.0.as_mut();
+        let found = seek.zip(new.0.as_ref()).and_then(|(seek, new)| seek(new));
+        drop_before((old, new), found)
+    }
+
     /// What it makes of the value that the watcher saw last.
     fn look_at_seen(&mut self) -> Option<U> {
         match core::mem::replace(&mut self.start, Start::Next) {
-            Start::Now => (self.seek)(&self.watcher.seen),
+            Start::Now => self.seek.0.as_mut()?(self.watcher.seen()),
             Start::Next => None,
         }
     }
@@ -165,7 +174,7 @@ impl<T: Clone, U, F: FnMut(&T) -> Option<U>> Future for WatcherWait<'_, T, U, F>
         }
         while output.is_none() {
             match this.watcher.poll_transition(context, &mut this.slept) {
-                Poll::Ready(Ok(transition)) => output = (this.seek)(&transition.new).map(Ok),
+                Poll::Ready(Ok(transition)) => output = this.judge(transition).map(Ok),
                 Poll::Ready(Err(closed)) => output = Some(Err(closed)),
                 Poll::Pending => return Poll::Pending,
             }
@@ -205,11 +214,10 @@ impl<T: Clone, U, F: FnMut(&T) -> Option<U>> Awaited for WatcherWait<'_, T, U, F
         loop {
             match this.watcher.try_recv() {
                 Ok(transition) => {
-                    if let Some(found) = (this.seek)(&transition.new) {
-                        return Some(Ok(found));
-                    }
-                    if transition.seq > until {
-                        return None;
+                    let seq = transition.seq;
+                    let found = this.judge(transition);
+                    if found.is_some() || seq > until {
+                        return found.map(Ok);
                     }
                 }
                 Err(crate::TryRecvError::Closed) => return Some(Err(Closed)),
@@ -301,10 +309,10 @@ impl<T: Clone> Stream for Values<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         if core::mem::take(&mut self.begins) {
-            return Poll::Ready(Some(self.watcher.seen.clone()));
+            return Poll::Ready(Some(self.watcher.seen().clone()));
         }
         let polled = Pin::new(&mut self.watcher).poll_next(context);
-        polled.map(|change| change.map(|change| change.new))
+        polled.map(|change| change.map(|change| drop_before(change.old, change.new)))
     }
 }
 

@@ -287,6 +287,18 @@ pub fn owned_now(of: usize, view: &View<Value>, ask: Ask) -> Option<Found> {
     Some(asked!(view, of, ask, now))
 }
 
+/// What was polled, once the future is dropped. On this stack nobody could catch a second panic.
+fn dropped<F, R>(future: F, polled: std::thread::Result<R>) -> R {
+    match (catch_unwind(AssertUnwindSafe(|| drop(future))), polled) {
+        (Ok(()), Ok(polled)) => polled,
+        (Ok(()), Err(panic)) => resume_unwind(panic),
+        (Err(panic), polled) => {
+            user::hushed(|| drop(polled));
+            resume_unwind(panic)
+        }
+    }
+}
+
 /// A wait of a watcher, polled once and dropped, or with a deadline that is there.
 pub fn seek(
     of: usize,
@@ -302,16 +314,12 @@ pub fn seek(
                 None => {
                     // What panics is over before it is dropped.
                     let polled = catch_unwind(AssertUnwindSafe(|| poll(task, &mut wait)));
-                    drop(wait);
-                    let polled = polled.unwrap_or_else(|panic| resume_unwind(panic));
-                    polled.map(|output| output.found(of))
+                    dropped(wait, polled).map(|output| output.found(of))
                 }
                 Some(Late::Unless) => {
                     let mut wait = wait.unless(ready(()));
                     let ended = catch_unwind(AssertUnwindSafe(|| poll(task, &mut wait)));
-                    drop(wait);
-                    let ended = ended.unwrap_or_else(|panic| resume_unwind(panic));
-                    ended.map(|ended| give_up(ended, of))
+                    dropped(wait, ended).map(|ended| give_up(ended, of))
                 }
                 Some(Late::Blocking) => Poll::Ready(wait.wait_timeout(Duration::ZERO).found(of)),
             };

@@ -450,7 +450,6 @@ impl<'a> World<'a> {
         let glue = Glue;
         let callback = if let Hear::Value(n) = hear {
             let heard = move |value: &Value| {
-                let _glue = &glue;
                 if value.of != of {
                     user::wrong(|| format!("a callback of {of} got a value of {}", value.of));
                 }
@@ -458,7 +457,12 @@ impl<'a> World<'a> {
                 log.lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .push(line);
-                user::call(Point::Callback);
+                // Called once, it is dropped by itself, where nobody else could catch a second panic.
+                let called = catch_unwind(|| user::call(Point::Callback));
+                drop(glue);
+                if let Err(panic) = called {
+                    resume_unwind(panic);
+                }
             };
             match way {
                 Way::Root(_, state) => state.on_value(Value::new(of, n), heard),
@@ -506,16 +510,20 @@ impl<'a> World<'a> {
         let of = ROOTS + self.owned.rules.len();
         let sources = parts.iter().map(|(of, _)| *of).collect();
         self.owned.rules.push((rule, sources));
-        let alive = MapAlive::new();
-        let made = move |numbers: &[Number]| {
-            alive.called();
-            Value::new(of, rule.of(numbers))
+        // Made where it is handed over: on this very stack its drop would be nobody's to catch.
+        let maker = || {
+            let alive = MapAlive::new();
+            move |numbers: &[Number]| {
+                alive.called();
+                Value::new(of, rule.of(numbers))
+            }
         };
         // What they are made of goes before they do: rustc leaks what a panic of a statement's own drop keeps from its
         // place.
         let derived = match rule {
             Rule::Zip => {
                 let both = view(0).zip(view(1));
+                let made = maker();
                 let derived = both.map(move |(one, other)| made(&[one.number(), other.number()]));
                 drop(both);
                 derived
@@ -524,11 +532,15 @@ impl<'a> World<'a> {
                 let all = View::all(parts.iter().map(|(_, view)| view.clone()));
                 let numbers =
                     |values: &Vec<Value>| -> Vec<_> { values.iter().map(Value::number).collect() };
+                let made = maker();
                 let derived = all.map(move |values| made(&numbers(values)));
                 drop(all);
                 derived
             }
-            _ => view(0).map(move |value: &Value| made(&[value.number()])),
+            _ => {
+                let made = maker();
+                view(0).map(move |value: &Value| made(&[value.number()]))
+            }
         };
         Some(self.show(at, (of, derived)))
     }
