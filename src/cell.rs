@@ -172,6 +172,7 @@ impl<T> Shared<T> {
         let mut left = Left::new();
         let result = self.register(&mut left, f);
         if left.is_empty() {
+            left.forget();
             return result;
         }
         drop_before(left, result)
@@ -198,21 +199,23 @@ impl<T> Shared<T> {
 
     /// Settles what a decision owes.
     #[inline]
-    pub(crate) fn pay(this: &Arc<Self>, mut owing: Owing<T>) {
+    pub(crate) fn pay(this: &Arc<Self>, owing: &mut Owing<T>) {
         if !owing.debts.is_empty() || !owing.left.is_empty() {
-            Self::settle(this, &mut owing);
+            Self::settle(this, owing);
         }
-        // Nothing is left in there.
-        core::mem::forget(owing);
     }
 
     #[inline(never)]
     fn settle(this: &Arc<Self>, owing: &mut Owing<T>) {
-        let left = core::mem::replace(&mut owing.left, Left::new());
+        let Owing { debts, left } = owing;
         settle(
             &**this,
-            &mut owing.debts,
-            || drop(left),
+            debts,
+            || {
+                if !left.is_empty() {
+                    left.clear();
+                }
+            },
             || {
                 let erase = this.lock.enter(|state| state.erase).flatten();
                 erase.map(|erase| erase(this))
@@ -523,7 +526,9 @@ impl<T> Cell<T> {
         let mut owing = Owing::new();
         let shared = self.shared();
         let result = self.decide(&shared, &mut owing, decide);
-        Shared::pay(&shared, owing);
+        Shared::pay(&shared, &mut owing);
+        // It is empty, which dropping it would find out piece by piece.
+        core::mem::forget(owing);
         result
     }
 

@@ -501,6 +501,13 @@ impl<T> Left<T> {
         self.things.is_empty() && self.ties.is_none()
     }
 
+    /// Of an empty one, which dropping it would find out piece by piece.
+    #[inline]
+    pub(crate) fn forget(self) {
+        debug_assert!(self.is_empty(), "what is left is to be dropped");
+        core::mem::forget(self);
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, thing: Thing<T>) {
         self.things.push(thing);

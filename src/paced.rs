@@ -123,7 +123,7 @@ impl<T: PartialEq> SetPaced<'_, T> {
             None
         });
         let Some(changed) = turn else {
-            Shared::pay(&shared, owing);
+            Shared::pay(&shared, &mut owing);
             drop_outside(left_over);
             return Poll::Pending;
         };
@@ -131,7 +131,7 @@ impl<T: PartialEq> SetPaced<'_, T> {
         self.place = None;
         let replaced = Slot(self.value.take());
         let dropped = Slot(left_over);
-        Shared::pay(&shared, owing);
+        Shared::pay(&shared, &mut owing);
         drop(dropped);
         drop(replaced);
         Poll::Ready(changed)
