@@ -188,16 +188,18 @@ impl<'a, T> Outgoing<'a, T> {
     }
 }
 
+/// First what every set looks at.
+#[repr(C)]
 pub(crate) struct Observers<T> {
-    pub(crate) seats: Slab<Seat<T>>,
     feed: Option<Feed<T>>,
+    pub(crate) history: Option<Box<History<T>>>,
     pub(crate) waits: Option<Box<Waits<T>>>,
     pub(crate) calls: Option<Box<Calls<T>>>,
+    pub(crate) ties: Option<Box<Ties<T>>>,
+    pub(crate) seats: Slab<Seat<T>>,
     pub(crate) line: Line,
     /// Views, owned waits, and derived states.
     views: usize,
-    pub(crate) ties: Option<Box<Ties<T>>>,
-    pub(crate) history: Option<Box<History<T>>>,
     pub(crate) dues: Dues<T>,
 }
 
