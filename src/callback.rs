@@ -104,7 +104,7 @@ impl Callback {
             key
         });
         let callback = Self::new(shared, key);
-        Shared::pay(shared, owing);
+        Shared::pay(shared, &mut owing);
         drop(left);
         drop((value, call));
         callback

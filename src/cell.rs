@@ -43,21 +43,28 @@ struct Plain<T> {
 }
 
 /// The value, how often it changed, and who observes. Guarded by the lock in [`Shared`].
+#[repr(C)]
 pub(crate) struct State<T> {
+    pub(crate) seq: u64,
     /// `None` once it has ended and nobody can see it, and before a derived state is complete.
     pub(crate) value: Option<T>,
-    pub(crate) seq: u64,
+    pub(crate) observers: Observers<T>,
     /// There may be more transitions.
     pub(crate) open: bool,
     /// There since the first callback.
     pub(crate) erase: Option<Erase<T>>,
-    pub(crate) observers: Observers<T>,
 }
 
 /// What observers hold on to: it outlives its `Watched` until the last of them is gone.
+///
+/// In this order, here and in what lies in it: what every set touches comes first, on as few cache lines as may be. One
+/// of many states is none of them in the cache.
+#[repr(C)]
 pub(crate) struct Shared<T> {
-    pub(crate) lock: Lock<State<T>>,
+    /// Whether there are places in `late`.
+    latecomers: Counter,
     pub(crate) version: Version,
+    pub(crate) lock: Lock<State<T>>,
     /// 1 once there will be no more transitions: then `version` is final.
     ended: Counter,
     /// How many paced setters wait for room.
@@ -66,8 +73,6 @@ pub(crate) struct Shared<T> {
     turns: Event,
     /// Places whose handles were dropped under the lock, by the thread inside.
     late: Lock<Vec<Place<T>>>,
-    /// Whether there are such.
-    latecomers: Counter,
 }
 
 impl<T> State<T> {
@@ -172,6 +177,7 @@ impl<T> Shared<T> {
         let mut left = Left::new();
         let result = self.register(&mut left, f);
         if left.is_empty() {
+            left.forget();
             return result;
         }
         drop_before(left, result)
@@ -198,21 +204,23 @@ impl<T> Shared<T> {
 
     /// Settles what a decision owes.
     #[inline]
-    pub(crate) fn pay(this: &Arc<Self>, mut owing: Owing<T>) {
+    pub(crate) fn pay(this: &Arc<Self>, owing: &mut Owing<T>) {
         if !owing.debts.is_empty() || !owing.left.is_empty() {
-            Self::settle(this, &mut owing);
+            Self::settle(this, owing);
         }
-        // Nothing is left in there.
-        core::mem::forget(owing);
     }
 
     #[inline(never)]
     fn settle(this: &Arc<Self>, owing: &mut Owing<T>) {
-        let left = core::mem::replace(&mut owing.left, Left::new());
+        let Owing { debts, left } = owing;
         settle(
             &**this,
-            &mut owing.debts,
-            || drop(left),
+            debts,
+            || {
+                if !left.is_empty() {
+                    left.clear();
+                }
+            },
             || {
                 let erase = this.lock.enter(|state| state.erase).flatten();
                 erase.map(|erase| erase(this))
@@ -369,11 +377,12 @@ impl<T> Writing<'_, T> {
     }
 }
 
-/// The inside of a `Watched`.
+/// The inside of a `Watched`. What a set of an observed state touches comes first.
+#[repr(C)]
 pub(crate) struct Cell<T> {
     version: Version,
-    plain: Lock<Plain<T>>,
     shared: Once<Arc<Shared<T>>>,
+    plain: Lock<Plain<T>>,
 }
 
 impl<T> Cell<T> {
@@ -498,7 +507,9 @@ impl<T> Cell<T> {
         let mut owing = Owing::new();
         let shared = self.shared();
         let result = self.decide(&shared, &mut owing, decide);
-        Shared::pay(&shared, owing);
+        Shared::pay(&shared, &mut owing);
+        // It is empty, which dropping it would find out piece by piece.
+        core::mem::forget(owing);
         result
     }
 

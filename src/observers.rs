@@ -188,16 +188,18 @@ impl<'a, T> Outgoing<'a, T> {
     }
 }
 
+/// First what every set looks at.
+#[repr(C)]
 pub(crate) struct Observers<T> {
-    pub(crate) seats: Slab<Seat<T>>,
     feed: Option<Feed<T>>,
+    pub(crate) history: Option<Box<History<T>>>,
     pub(crate) waits: Option<Box<Waits<T>>>,
     pub(crate) calls: Option<Box<Calls<T>>>,
+    pub(crate) ties: Option<Box<Ties<T>>>,
+    pub(crate) seats: Slab<Seat<T>>,
     pub(crate) line: Line,
     /// Views, owned waits, and derived states.
     views: usize,
-    pub(crate) ties: Option<Box<Ties<T>>>,
-    pub(crate) history: Option<Box<History<T>>>,
     pub(crate) dues: Dues<T>,
 }
 
@@ -506,6 +508,13 @@ impl<T> Left<T> {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.things.is_empty() && self.ties.is_none()
+    }
+
+    /// Of an empty one, which dropping it would find out piece by piece.
+    #[inline]
+    pub(crate) fn forget(self) {
+        debug_assert!(self.is_empty(), "what is left is to be dropped");
+        core::mem::forget(self);
     }
 
     #[inline]

@@ -125,13 +125,13 @@ impl<T: PartialEq> SetPaced<'_, T> {
             None
         });
         let Some(changed) = turn else {
-            Shared::pay(&shared, owing);
+            Shared::pay(&shared, &mut owing);
             return Poll::Pending;
         };
         // Done is said before anything of the user's runs.
         self.place = None;
         let replaced = Slot(self.value.take());
-        Shared::pay(&shared, owing);
+        Shared::pay(&shared, &mut owing);
         drop(left_over);
         drop(replaced);
         Poll::Ready(changed)

@@ -392,8 +392,11 @@ impl Depth {
             let next = wake.or_else(|| errands.left.pop_front().map(Next::Call));
             if next.is_none() {
                 errands.depth = 0;
-                errands.wakers = VecDeque::new();
-                errands.left = VecDeque::new();
+                // Mostly there never was anything.
+                if errands.wakers.capacity() + errands.left.capacity() > 0 {
+                    errands.wakers = VecDeque::new();
+                    errands.left = VecDeque::new();
+                }
             }
             next
         });
@@ -433,7 +436,7 @@ fn wake_and_drop<S: Settles + ?Sized>(
     pieces: &mut Pieces,
 ) {
     loop {
-        for waker in owed.few.iter_mut().filter_map(Option::take) {
+        for waker in owed.few.iter_mut().map_while(Option::take) {
             if depth.0 < DEEP {
                 pieces.run(|| waker.wake());
             } else {
@@ -450,6 +453,43 @@ fn wake_and_drop<S: Settles + ?Sized>(
     }
 }
 
+/// Wakes and drops what few commits owe. Gives back the derived states, whose callbacks come later.
+#[cold]
+fn settle_more(
+    more: More,
+    depth: &Depth,
+    pieces: &mut Pieces,
+) -> Vec<(Arc<dyn AnyState>, Settlement)> {
+    more.trouble
+        .into_iter()
+        .for_each(|panic| pieces.keep(panic));
+    let mut derived = more.derived;
+    for (state, owed) in &mut derived {
+        wake_and_drop(&**state, owed, depth, pieces);
+    }
+    for left in more.left {
+        pieces.run(|| drop(left));
+    }
+    derived
+}
+
+#[cold]
+fn call_back_derived(
+    derived: Vec<(Arc<dyn AnyState>, Settlement)>,
+    depth: &Depth,
+    pieces: &mut Pieces,
+) {
+    for (state, owed) in derived {
+        match owed.ticket {
+            Some(ticket) if depth.is_outermost() => state.call_back(ticket, pieces),
+            Some(ticket) => leave_errand(Some(state.clone()), ticket),
+            None => {}
+        }
+        // It may go with this.
+        pieces.run(|| drop(state));
+    }
+}
+
 /// Settles what a commit of `state` owes; `left` is what others left meanwhile. A panic on the way goes on at the end.
 pub(crate) fn settle<S: Settles>(
     state: &S,
@@ -462,16 +502,7 @@ pub(crate) fn settle<S: Settles>(
     wake_and_drop(state, &mut debts.own, &depth, &mut pieces);
     let mut derived = Vec::new();
     if let Some(more) = debts.more.take() {
-        more.trouble
-            .into_iter()
-            .for_each(|panic| pieces.keep(panic));
-        derived = more.derived;
-        for (state, owed) in &mut derived {
-            wake_and_drop(&**state, owed, &depth, &mut pieces);
-        }
-        for left in more.left {
-            pieces.run(|| drop(left));
-        }
+        derived = settle_more(*more, &depth, &mut pieces);
     }
     pieces.run(left);
     if let Some(ticket) = debts.own.ticket.take() {
@@ -481,14 +512,8 @@ pub(crate) fn settle<S: Settles>(
             leave_errand(erase(), ticket);
         }
     }
-    for (state, owed) in derived {
-        match owed.ticket {
-            Some(ticket) if depth.is_outermost() => state.call_back(ticket, &mut pieces),
-            Some(ticket) => leave_errand(Some(state.clone()), ticket),
-            None => {}
-        }
-        // It may go with this.
-        pieces.run(|| drop(state));
+    if !derived.is_empty() {
+        call_back_derived(derived, &depth, &mut pieces);
     }
     while let Some(next) = depth.next() {
         match next {

@@ -435,6 +435,10 @@ impl<'a, U: 'static> Wait<'a, U> {
         let key = test.register(&cell.shared(), method, start, false, &mut left);
         let body = Body::new(cell as &dyn Asks, key);
         let wait = Self { body };
+        if left.is_empty() {
+            left.forget();
+            return wait;
+        }
         drop(left);
         wait
     }
@@ -452,6 +456,10 @@ impl<U: 'static> OwnedWait<U> {
         let key = test.register(shared, method, start, true, &mut left);
         let body = Body::new(erase!(shared.clone() => dyn Asks), key);
         let wait = Self { body };
+        if left.is_empty() {
+            left.forget();
+            return wait;
+        }
         drop(left);
         wait
     }

@@ -427,6 +427,13 @@ impl<T: Clone> Watcher<T> {
     #[inline]
     #[track_caller]
     pub fn try_recv(&mut self) -> Result<Transition<T>, TryRecvError> {
+        self.receive()
+    }
+
+    /// The same, where a transition is handed on: inlined, since handing one on in memory costs as much as receiving it.
+    #[inline(always)]
+    #[track_caller]
+    fn receive(&mut self) -> Result<Transition<T>, TryRecvError> {
         let (seq, new) = self.pop()?;
         let new = Slot(Some(new));
         // Lost, unless the user's code comes back, a paced setter's waker or the clone: a panic there is counted like
@@ -632,7 +639,7 @@ impl<T: Clone> Watcher<T> {
             return Poll::Pending;
         }
         loop {
-            match self.try_recv() {
+            match self.receive() {
                 Ok(transition) => return Poll::Ready(Ok(transition)),
                 Err(TryRecvError::Closed) => return Poll::Ready(Err(Closed)),
                 Err(TryRecvError::Empty) => {}

@@ -40,7 +40,8 @@ impl<T> Settles for Shared<T> {
             };
             let turn = mine.ask();
             if turn == Turn::Yours {
-                return mine.take(pieces);
+                mine.take(pieces);
+                return;
             }
             if told {
                 self.turns.notify(mine.tell);
@@ -112,8 +113,7 @@ impl<T> Mine<'_, T> {
     }
 
     /// Calls back all up to the ticket, then gives the turn up.
-    fn take(mut self, pieces: &mut Pieces) {
-        let shared = self.shared;
+    fn take(&mut self, pieces: &mut Pieces) {
         loop {
             self.hand.call();
             if !self.left.is_empty() {
@@ -122,10 +122,10 @@ impl<T> Mine<'_, T> {
             if self.over {
                 break;
             }
-            shared.lock.enter(|state| self.step(state));
+            self.shared.lock.enter(|state| self.step(state));
         }
         if self.tell > 0 {
-            shared.turns.notify(self.tell);
+            self.shared.turns.notify(self.tell);
         }
     }
 }

@@ -356,7 +356,8 @@ impl<T> Waits<T> {
         };
         if let Some(desk) = self.desks.at(owner) {
             self.counting -= usize::from(desk.method.counts());
-            desk.outcome = Some(outcome(predicate));
+            // There was none to drop.
+            core::mem::forget(desk.outcome.replace(outcome(predicate)));
             desk.at = self.decided;
             self.decided = owner;
         }

@@ -3,10 +3,12 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
 
+/// The holder beside the mutex's own word: they are touched together, and what lies behind may be large.
+#[repr(C)]
 pub(crate) struct Lock<S> {
-    mutex: Mutex<S>,
     /// The thread inside, or 0.
     holder: AtomicUsize,
+    mutex: Mutex<S>,
 }
 
 impl<S> Lock<S> {
