@@ -378,7 +378,7 @@ impl<T> Watcher<T> {
         let asleep = self.shared.lock.with(|state| {
             let open = state.open;
             match state.observers.seats.get(self.key) {
-                Some(seat) if open && seat.len() == 0 => {
+                Some(seat) if open && seat.is_empty() => {
                     core::mem::swap(&mut seat.asleep, &mut sleeper);
                     state.observers.fit_wakers();
                     true
@@ -389,7 +389,7 @@ impl<T> Watcher<T> {
         // What it replaced may set when it is dropped.
         let replaced = asleep && sleeper.is_some();
         drop_outside(sleeper);
-        asleep && !(replaced && self.seat(Seat::len) > 0)
+        asleep && (!replaced || self.seat(Seat::is_empty))
     }
 
     /// A future of this watcher that slept is gone: its waker goes too.
