@@ -384,7 +384,7 @@ impl<T> Watcher<T> {
         let asleep = self.shared.lock.with(|state| {
             let open = state.open;
             match state.observers.seats.get(self.key) {
-                Some(seat) if open && seat.len() == 0 => {
+                Some(seat) if open && seat.is_empty() => {
                     core::mem::swap(&mut seat.asleep, &mut sleeper.0);
                     state.observers.fit_wakers();
                     true
@@ -395,7 +395,7 @@ impl<T> Watcher<T> {
         // What it replaced may set when it is dropped.
         let replaced = asleep && sleeper.0.is_some();
         drop(sleeper);
-        asleep && !(replaced && self.seat(Seat::len) > 0)
+        asleep && (!replaced || self.seat(Seat::is_empty))
     }
 
     /// A future of this watcher that slept is gone: its waker goes too.

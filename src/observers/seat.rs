@@ -99,6 +99,11 @@ impl<T> Ring<T> {
     }
 
     #[inline]
+    fn is_empty(&self) -> bool {
+        ring(|| self.queue.is_empty()) && self.in_hand.load() == 0
+    }
+
+    #[inline]
     fn is_full(&self) -> bool {
         ring(|| self.queue.is_full())
     }
@@ -162,6 +167,18 @@ impl<T> Seat<T> {
             Buffer::Unbounded { spill, short } => {
                 let item = spill.as_mut().and_then(|spill| spill.pop_front());
                 item.or_else(|| short.as_ref()?.pop()).is_some()
+            }
+        }
+    }
+
+    /// Whether nothing waits to be received.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        match &self.buffer {
+            Buffer::Bounded(ring, _) => ring.is_empty(),
+            Buffer::Unbounded { spill, short } => {
+                let spilled = spill.as_ref().is_some_and(|spill| !spill.is_empty());
+                !spilled && short.as_ref().is_none_or(|short| short.is_empty())
             }
         }
     }
