@@ -1,8 +1,8 @@
 /*
  * Callbacks take turns (src/observers/calls.rs, src/cell/turns.rs, src/settle.rs).
  *
- * Each `atomic` or `d_step` block is one critical section: the state's lock, the list of an `Event`, or a thread's errands. Three
- * setters commit one transition each; one of the callbacks sets the state once more from inside, one panics. Whoever
+ * Each `atomic` or `d_step` block is one critical section: the state's lock, the list of an `Event`, or a thread's errands.
+ * Three setters commit one transition each; one of the callbacks sets the state once more from inside, one panics. Whoever
  * commits may be busy before it comes for its ticket. Both kinds of target, chosen at the start: with threads a setter
  * waits for its turn; with interrupts nobody waits, and one count of settlements and one list of errands are all there is.
  *
