@@ -5,6 +5,7 @@ mod common;
 use common::{Task, poll, ready};
 use futures_lite::{StreamExt, future};
 use onlooker::{Closed, Overflow, TryRecvError, WaitError, Watched};
+use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -121,4 +122,18 @@ fn errors_read_alone_in_a_log() {
         Box::new(WaitError::TimedOut),
     ];
     assert!(errors.iter().all(|error| error.source().is_none()));
+}
+
+#[test]
+fn an_ended_state_at_which_nobody_looks_keeps_no_value_whatever_guards_are_left() {
+    let value = Arc::new(1);
+    let state = Watched::new(value.clone());
+    let view = state.view();
+    let guards = [state.on_change(|_| ()), view.on_change(|_| ())];
+    drop(state);
+    assert_eq!(*view.get(), 1);
+    assert_eq!(Arc::strong_count(&value), 2);
+    drop(view);
+    assert_eq!(Arc::strong_count(&value), 1);
+    drop(guards);
 }

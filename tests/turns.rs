@@ -253,6 +253,30 @@ fn before_the_outermost_setter_returns_all_that_was_set_inside_it_has_been_calle
 }
 
 #[test]
+fn of_several_states_that_are_set_inside_a_setter_each_is_called_back_before_that_returns() {
+    let state = leaked(0);
+    let inner = [leaked(0), leaked(0), leaked(0)];
+    let (called, sink) = log();
+    let mut callbacks: Vec<Callback> = (0..)
+        .zip(inner)
+        .map(|(at, inner)| {
+            let sink = sink.clone();
+            inner.on_change(move |change| sink.lock().unwrap().push((at, change.new)))
+        })
+        .collect();
+    callbacks.push(state.on_change(move |change| {
+        for inner in inner {
+            inner.set(change.new);
+        }
+    }));
+    state.set(1);
+    assert_eq!(taken(&called), [(0, 1), (1, 1), (2, 1)]);
+    state.set(2);
+    assert_eq!(taken(&called), [(0, 2), (1, 2), (2, 2)]);
+    drop(callbacks);
+}
+
+#[test]
 fn ten_thousand_states_in_a_chain_of_callbacks_need_no_stack() {
     on_stack(256 * 1024, || {
         let chain: Vec<&'static Watched<u32>> = (0..10_000).map(|_| leaked(0)).collect();

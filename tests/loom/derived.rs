@@ -281,6 +281,8 @@ fn derived_two_pairs_of_two_roots_agree_in_the_end() {
         assert_eq!((here, there), (1, 1));
         other.join().unwrap();
         assert_eq!(both.get(), ((1, 1), (1, 1)));
+        // No transition is made of two commits.
+        assert!(both.version() >= 2);
         let mut last = ((0, 0), (0, 0));
         for ((a, b), (c, d)) in watcher.try_iter().map(|change| change.new) {
             let ((e, f), (g, h)) = last;
