@@ -129,7 +129,7 @@ impl fmt::Display for Forgotten {
         match self.oldest {
             Some(oldest) => write!(
                 f,
-                "the history of the watched value does not reach that version, only from {oldest} on"
+                "the history of the watched value does not hold that version, only those from {oldest} to the present one"
             ),
             None => f.write_str("the watched value keeps no history"),
         }

@@ -62,4 +62,8 @@ impl<T: Send + 'static> Asks for Arc<Shared<T>> {
     fn leave_view(&self) {
         (**self).leave_view();
     }
+
+    fn is_inside(&self) -> bool {
+        (**self).is_inside()
+    }
 }

@@ -180,6 +180,10 @@ impl<T: PartialEq> FusedFuture for SetPaced<'_, T> {
 impl<T: PartialEq> Awaited for SetPaced<'_, T> {
     type Timed = Result<bool, TimedOut>;
 
+    fn is_inside(&self) -> bool {
+        self.cell.shared().lock.is_held_here()
+    }
+
     fn last_look(mut self: Pin<&mut Self>) -> Option<bool> {
         match self.poll_set(None) {
             Poll::Ready(changed) => Some(changed),

@@ -56,11 +56,11 @@ const REENTRY: &str = "onlooker: a state was called from inside one of its own c
     so compute there and call after they returned";
 
 const IN_CLOSURE: &str = "onlooker: a state was set from inside a closure (`read`, `set_if`, `update`, `try_update`, \
-    `modify`, `replace_with`) or from a value's own `PartialEq` or `Clone`; these run under its lock, where the \
-    callbacks of the other state could not run, so compute there and set after they returned";
+    `modify`, `replace_with`) or from a value's own `PartialEq` or `Clone`; these run under its lock, where \
+    no callbacks could run, so compute there and set after they returned";
 
-const IN_PREDICATE: &str = "onlooker: a state was called from inside a predicate of a wait; predicates run under its \
-    lock, inside the commit, and look at nothing but the value they are given. What has to look at more waits on a \
+const IN_PREDICATE: &str = "onlooker: a state was called from inside a predicate of a wait or a function of `View::map`; \
+    these run under its lock, inside the commit, and look at nothing but the value they are given. What has to look at more waits on a \
     watcher (`watcher.wait_until(…)`, whose predicates run in the caller and may call anything), or on several states \
     in one (`View::zip`)";
 

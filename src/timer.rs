@@ -43,14 +43,22 @@ pub use self::tokio::Tokio;
 /// assert_eq!(wait.await, Err(TimedOut));
 /// # });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no timer",
+    label = "neither a timer of this crate nor a function from a `Duration` to a future",
+    note = "the timer comes first, then the time: `wait.timeout(Tokio, Duration::from_secs(1))`",
+    note = "`Smol`, `AsyncStd`, `Tokio` and `Embassy` are behind the features of their names; any `fn(Duration) -> impl Future` will do"
+)]
 pub trait Timer {
     /// The future of one sleep.
     type Sleep: Future;
 
     /// Starts a sleep of this length.
+    #[track_caller]
     fn sleep(&self, after: Duration) -> Self::Sleep;
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, S> Timer for F
 where
     F: Fn(Duration) -> S,
@@ -58,6 +66,7 @@ where
 {
     type Sleep = S;
 
+    #[track_caller]
     fn sleep(&self, after: Duration) -> S {
         self(after)
     }
@@ -67,6 +76,10 @@ where
 pub trait Awaited: Future {
     /// What it gives if there is a deadline.
     type Timed;
+
+    /// Whether this very thread is inside a closure of the state.
+    #[doc(hidden)]
+    fn is_inside(&self) -> bool;
 
     /// The output, if there is one by now: without a task to wake, and however much there is to look through.
     #[doc(hidden)]
@@ -185,9 +198,21 @@ impl<F: Awaited, S: Future> Future for Timeout<F, S> {
     }
 }
 
+/// Panics at the caller's place where this thread may not ask the state: inside one of its closures, or a predicate.
+#[cfg(feature = "std")]
+#[track_caller]
+pub(crate) fn may_block<F: Awaited>(future: &F) {
+    crate::sync::forbid_in_predicate();
+    if future.is_inside() {
+        crate::sync::reentered();
+    }
+}
+
 /// Runs `future` on this thread, asleep in between, until `deadline` at the latest.
 #[cfg(feature = "std")]
+#[track_caller]
 pub(crate) fn block<F: Awaited>(future: F, deadline: Option<std::time::Instant>) -> F::Timed {
+    may_block(&future);
     let mut output = crate::sync::Slot(None);
     {
         // Gone before the output is given out: a panic of its drop then drops that too.
@@ -225,6 +250,7 @@ macro_rules! deadlines {
             /// assert!(late.await.is_err());
             /// # });
             /// ```
+            #[track_caller]
             pub fn timeout<S: $crate::Timer>(
                 self,
                 timer: S,
@@ -258,7 +284,9 @@ macro_rules! deadlines {
             ///
             /// Blocks the thread: not for use inside an async task.
             #[cfg(feature = "std")]
+            #[track_caller]
             pub fn wait(self) -> $output {
+                $crate::timer::may_block(&self);
                 $crate::park::block_on(self)
             }
 
@@ -283,6 +311,7 @@ macro_rules! deadlines {
             #[doc = concat!("assert!(", $call, ".wait_timeout(Duration::from_millis(1)).is_err());")]
             /// ```
             #[cfg(feature = "std")]
+            #[track_caller]
             pub fn wait_timeout(self, after: core::time::Duration) -> $timed {
                 $crate::timer::block(self, std::time::Instant::now().checked_add(after))
             }
@@ -306,6 +335,7 @@ macro_rules! deadlines {
             #[doc = concat!("assert!(", $call, ".wait_deadline(std::time::Instant::now()).is_err());")]
             /// ```
             #[cfg(feature = "std")]
+            #[track_caller]
             pub fn wait_deadline(self, deadline: std::time::Instant) -> $timed {
                 $crate::timer::block(self, Some(deadline))
             }

@@ -149,6 +149,9 @@ pub(crate) trait Asks: Send + Sync {
     fn leave_wait(&self, key: Key);
 
     fn leave_view(&self);
+
+    /// Whether this very thread is inside a closure of the state.
+    fn is_inside(&self) -> bool;
 }
 
 impl<T: Send + 'static> Asks for Shared<T> {
@@ -217,6 +220,10 @@ impl<T: Send + 'static> Asks for Shared<T> {
     fn leave_view(&self) {
         self.leave(Place::view());
     }
+
+    fn is_inside(&self) -> bool {
+        self.lock.is_held_here()
+    }
 }
 
 /// A `Watched` that has a wait is shared.
@@ -238,6 +245,10 @@ impl<T: Send + 'static> Asks for Cell<T> {
 
     fn leave_view(&self) {
         self.shared().leave_view();
+    }
+
+    fn is_inside(&self) -> bool {
+        self.shared().is_inside()
     }
 }
 
@@ -544,6 +555,10 @@ impl<U> fmt::Debug for OwnedWait<U> {
 impl<U> Awaited for Wait<'_, U> {
     type Timed = Result<U, TimedOut>;
 
+    fn is_inside(&self) -> bool {
+        self.body.state.is_inside()
+    }
+
     fn last_look(mut self: Pin<&mut Self>) -> Option<U> {
         match self.body.ask(None) {
             Poll::Ready(answer) => Some(found(answer)),
@@ -562,6 +577,10 @@ impl<U> Awaited for Wait<'_, U> {
 
 impl<U> Awaited for OwnedWait<U> {
     type Timed = Result<U, WaitError>;
+
+    fn is_inside(&self) -> bool {
+        self.body.state.is_inside()
+    }
 
     fn last_look(mut self: Pin<&mut Self>) -> Option<Self::Output> {
         match self.body.ask(None) {

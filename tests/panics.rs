@@ -504,7 +504,7 @@ impl Drop for Brittle {
 fn replaced(state: &Watched<Brittle>) {
     for _ in 0..2 {
         let replaced = catch_unwind(AssertUnwindSafe(|| {
-            std::mem::forget(state.replace(Brittle))
+            std::mem::forget(state.replace(Brittle));
         }));
         drop(replaced);
     }

@@ -22,6 +22,7 @@ pub struct AsyncStd;
 impl Timer for AsyncStd {
     type Sleep = async_io::Timer;
 
+    #[track_caller]
     fn sleep(&self, after: Duration) -> Self::Sleep {
         async_io::Timer::after(after)
     }

@@ -11,6 +11,7 @@ pub struct Embassy;
 impl Timer for Embassy {
     type Sleep = embassy_time::Timer;
 
+    #[track_caller]
     fn sleep(&self, after: Duration) -> Self::Sleep {
         let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
         let ticks = u128::from(micros) * u128::from(embassy_time::TICK_HZ);

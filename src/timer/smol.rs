@@ -22,6 +22,7 @@ pub struct Smol;
 impl Timer for Smol {
     type Sleep = async_io::Timer;
 
+    #[track_caller]
     fn sleep(&self, after: Duration) -> Self::Sleep {
         async_io::Timer::after(after)
     }

@@ -22,6 +22,7 @@ pub struct Tokio;
 impl Timer for Tokio {
     type Sleep = tokio::time::Sleep;
 
+    #[track_caller]
     fn sleep(&self, after: Duration) -> Self::Sleep {
         tokio::time::sleep(after)
     }

@@ -75,6 +75,10 @@ impl<T> Drop for Recv<'_, T> {
 impl<T: Clone> Awaited for Recv<'_, T> {
     type Timed = Result<Transition<T>, WaitError>;
 
+    fn is_inside(&self) -> bool {
+        self.watcher.shared.lock.is_held_here()
+    }
+
     fn last_look(mut self: Pin<&mut Self>) -> Option<Self::Output> {
         match self.watcher.try_recv() {
             Ok(transition) => Some(Ok(transition)),
@@ -204,6 +208,10 @@ impl<T, U, F> Drop for WatcherWait<'_, T, U, F> {
 impl<T: Clone, U, F: FnMut(&T) -> Option<U>> Awaited for WatcherWait<'_, T, U, F> {
     type Timed = Result<U, WaitError>;
 
+    fn is_inside(&self) -> bool {
+        self.watcher.shared.lock.is_held_here()
+    }
+
     fn last_look(mut self: Pin<&mut Self>) -> Option<Self::Output> {
         let this = &mut *self;
         if let Some(found) = this.look_at_seen() {
@@ -267,6 +275,7 @@ pub struct Iter<'a, T> {
 impl<T: Clone> Iterator for Iter<'_, T> {
     type Item = Transition<T>;
 
+    #[track_caller]
     fn next(&mut self) -> Option<Transition<T>> {
         self.watcher.recv_blocking().ok()
     }
@@ -281,6 +290,7 @@ pub struct TryIter<'a, T> {
 impl<T: Clone> Iterator for TryIter<'_, T> {
     type Item = Transition<T>;
 
+    #[track_caller]
     fn next(&mut self) -> Option<Transition<T>> {
         self.watcher.try_recv().ok()
     }
