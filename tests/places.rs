@@ -1,5 +1,7 @@
 //! Whoever breaks a rule is shown his own line, not one of the crate's (`#[track_caller]`).
 
+#![allow(unused_must_use, reason = "each of these calls panics")]
+
 mod common;
 
 use common::leaked;
