@@ -53,11 +53,10 @@ impl Callback {
         let mut left = Left::new();
         let key = shared.register(&mut left, |state, _| {
             let seq = state.seq;
-            state.calls().join(call.put(), origin.since(seq))
+            state.calls().join(call.give(), origin.since(seq))
         });
         let callback = Self::new(shared, key);
-        drop(left);
-        callback
+        left.before(callback)
     }
 
     #[track_caller]
@@ -76,7 +75,7 @@ impl Callback {
                 Heard::Transition(transition) => &transition.new,
                 Heard::Present(_, value) => value,
             };
-            if target.0.as_ref() == Some(new) {
+            if Some(new) == target.0.as_ref() {
                 if let Some(f) = f.0.take() {
                     f(new);
                 }
@@ -93,7 +92,7 @@ impl Callback {
             let present = present.cloned();
             let seq = state.seq;
             let calls = state.calls();
-            let key = calls.join(call.put(), origin.since(seq));
+            let key = calls.join(call.give(), origin.since(seq));
             // What is there already lines up like a transition.
             if let Some(present) = present {
                 owing
@@ -105,9 +104,8 @@ impl Callback {
         });
         let callback = Self::new(shared, key);
         Shared::pay(shared, &mut owing);
-        drop(left);
         drop((value, call));
-        callback
+        left.before(callback)
     }
 
     fn new<T: Send + 'static>(shared: &Arc<Shared<T>>, key: Key) -> Self {

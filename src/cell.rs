@@ -20,8 +20,8 @@ use crate::error::Forgotten;
 use crate::observers::{History, Left, Observers, Past, Place, Thing};
 use crate::settle::{AnyState, Debts, Flow, settle};
 use crate::sync::{
-    Arc, Counter, Held, Inside, Lock, Once, Slot, Version, const_fn, drop_before,
-    forbid_in_closure, forbid_in_predicate, inside, marked, reentered,
+    Arc, Counter, Held, Inside, Lock, Once, Slot, Version, const_fn, forbid_in_closure,
+    forbid_in_predicate, inside, marked, reentered,
 };
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -106,8 +106,12 @@ impl<T> State<T> {
 
     /// What nobody will see again is given out, to be dropped piece by piece.
     pub(crate) fn put_away(&mut self, left: &mut Left<T>) {
+        let forsaken = self.observers.is_forsaken();
+        if forsaken {
+            self.observers.let_sources_go(left);
+        }
         let ended = !self.open && self.observers.lookers() == 0;
-        if ended || self.observers.is_forsaken() {
+        if ended || forsaken {
             if let Some(value) = self.value.take() {
                 left.push(Thing::Value(value));
             }
@@ -176,11 +180,7 @@ impl<T> Shared<T> {
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State<T>, &mut Left<T>) -> R) -> R {
         let mut left = Left::new();
         let result = self.register(&mut left, f);
-        if left.is_empty() {
-            left.forget();
-            return result;
-        }
-        drop_before(left, result)
+        left.before(result)
     }
 
     /// The same; what others left is the caller's, to be dropped once its own handle is made: should that panic, the

@@ -22,7 +22,7 @@ use crate::settle::{
     AnyState, Debts, FEW, Flow, Owed, Settlement, Source, is_settling, let_go, tell_the_end,
 };
 use crate::slab::{Key, Slab};
-use crate::sync::{Arc, Panic, Pieces, catch, wake};
+use crate::sync::{Arc, Panic, Pieces, catch, drop_before, wake};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -111,7 +111,7 @@ impl<T> Place<T> {
     pub(crate) const fn view() -> Self {
         Self::new(Key::NOBODY, |observers, _, left| {
             observers.views -= 1;
-            observers.looker_left(left);
+            observers.lookers_changed(left);
         })
     }
 
@@ -120,7 +120,6 @@ impl<T> Place<T> {
             let calls = observers.calls.as_mut();
             let call = calls.and_then(|calls| calls.leave(key));
             left.extend(call.map(Thing::Callback));
-            observers.let_sources_go(left);
         })
     }
 
@@ -138,7 +137,7 @@ impl<T> Place<T> {
             let tie = observers.ties.as_mut().and_then(|ties| ties.leave(key));
             left.extend(tie.map(Thing::Tie));
             observers.views -= 1;
-            observers.looker_left(left);
+            observers.lookers_changed(left);
         })
     }
 
@@ -405,12 +404,7 @@ impl<T> Observers<T> {
         left.wake(next.flatten());
         self.fit_wakers();
         self.fit_values();
-        self.looker_left(left);
-    }
-
-    fn looker_left(&mut self, left: &mut Left<T>) {
         self.lookers_changed(left);
-        self.let_sources_go(left);
     }
 
     /// A derived state at which nobody looks any more, nor ever can.
@@ -420,10 +414,9 @@ impl<T> Observers<T> {
         is_derived && self.lookers() + calls == 0
     }
 
-    /// What is forsaken lets its sources go.
+    /// Of a derived state that is forsaken.
     pub(crate) fn let_sources_go(&mut self, left: &mut Left<T>) {
-        let forsaken = self.is_forsaken();
-        if let (Some(ties), true) = (&mut self.ties, forsaken) {
+        if let Some(ties) = &mut self.ties {
             if !ties.sources.is_empty() {
                 let sources = &mut left.ties.get_or_insert_default().sources;
                 sources.append(&mut ties.sources);
@@ -450,7 +443,6 @@ impl<T> Observers<T> {
         self.hand_out(debts.own, left);
         if let Some(calls) = &mut self.calls {
             calls.end(left);
-            self.let_sources_go(left);
         }
         for place in self.line.take_all() {
             left.extend(place.waker.map(Thing::Sleeper));
@@ -510,11 +502,15 @@ impl<T> Left<T> {
         self.things.is_empty() && self.ties.is_none()
     }
 
-    /// Of an empty one, which dropping it would find out piece by piece.
+    /// Sees to what is left before `result` is given out.
     #[inline]
-    pub(crate) fn forget(self) {
-        debug_assert!(self.is_empty(), "what is left is to be dropped");
-        core::mem::forget(self);
+    pub(crate) fn before<R>(self, result: R) -> R {
+        if self.is_empty() {
+            // Which dropping it would find out piece by piece.
+            core::mem::forget(self);
+            return result;
+        }
+        drop_before(self, result)
     }
 
     #[inline]

@@ -222,7 +222,7 @@ pub(crate) fn let_go(mut sources: Vec<Source>, pieces: &mut Pieces) {
     while let Some(source) = sources.pop() {
         let (left, more) = source.state.unfollow(source.key);
         sources.extend(more);
-        pieces.run(|| drop((left, source)));
+        pieces.discard((left, source));
     }
 }
 
@@ -236,7 +236,7 @@ pub(crate) fn tell_the_end(followers: Vec<Arc<dyn AnyState>>, pieces: &mut Piece
     flow.ended = followers;
     flow.run();
     for left in more.left {
-        pieces.run(|| drop(left));
+        pieces.discard(left);
     }
 }
 
@@ -468,7 +468,7 @@ fn settle_more(
         wake_and_drop(&**state, owed, depth, pieces);
     }
     for left in more.left {
-        pieces.run(|| drop(left));
+        pieces.discard(left);
     }
     derived
 }
@@ -486,7 +486,7 @@ fn call_back_derived(
             None => {}
         }
         // It may go with this.
-        pieces.run(|| drop(state));
+        pieces.discard(state);
     }
 }
 
@@ -522,7 +522,7 @@ pub(crate) fn settle<S: Settles>(
             }
             Next::Call(Errand { state, ticket }) => {
                 state.call_back(ticket, &mut pieces);
-                pieces.run(|| drop(state));
+                pieces.discard(state);
             }
         }
     }

@@ -48,11 +48,9 @@ impl<T> View<T> {
     pub(crate) fn new(shared: &Arc<Shared<T>>) -> Self {
         let mut left = Left::new();
         shared.register(&mut left, |state, left| state.observers.join_view(left));
-        let view = Self {
+        left.before(Self {
             shared: shared.clone(),
-        };
-        drop(left);
-        view
+        })
     }
 
     /// One that has been counted already.

@@ -3,18 +3,16 @@
 //! One body, [`Body`], has two faces: [`Wait`] borrows its `Watched`, [`OwnedWait`] holds on to the state. The body is
 //! a key to a desk among the state's observers, and nothing else: what was found lies there.
 
+mod seek;
+
 use crate::cell::{Cell, Shared};
 use crate::error::{Closed, TimedOut, WaitError};
-use crate::observers::{
-    Asked, Left, Method, Origin, Outcome, Place, Predicate, Shown, Test, Thing, find_equal,
-};
+use crate::observers::{Asked, Left, Method, Origin, Outcome, Place, Shown, Test, Thing};
 use crate::slab::Key;
 use crate::sync::{
     Arc, Panic, Pieces, Slot, catch, drop_before, erase, forbid_in_predicate, resume,
 };
 use crate::timer::{Awaited, deadlines};
-use crate::transition::Transition;
-use alloc::boxed::Box;
 use core::any::Any;
 use core::fmt;
 use core::future::Future;
@@ -22,6 +20,7 @@ use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use futures_core::FusedFuture;
+use seek::give;
 
 /// A pending wait on a [`Watched`](crate::Watched): resolves once the state did what was asked for, even if it has
 /// moved on since.
@@ -252,63 +251,6 @@ impl<T: Send + 'static> Asks for Cell<T> {
     }
 }
 
-/// Puts `found` into the `Option` that waits for it.
-fn give<U: 'static>(into: &mut dyn Any, found: Option<U>) {
-    if let Some(into) = into.downcast_mut::<Option<U>>() {
-        *into = found;
-    }
-}
-
-/// A predicate that makes a `U` of what it is shown, and keeps it.
-struct Seek<F, U> {
-    seek: F,
-    found: Slot<U>,
-}
-
-impl<T, U: Send + 'static, F> Predicate<T> for Seek<F, U>
-where
-    F: FnMut(&Shown<'_, T>) -> Option<U> + Send,
-{
-    fn judge(&mut self, shown: &Shown<'_, T>) -> bool {
-        self.found.0 = (self.seek)(shown);
-        self.found.0.is_some()
-    }
-
-    fn give(&mut self, into: &mut dyn Any) {
-        give(into, self.found.0.take());
-    }
-}
-
-/// The next transition. Its values are dropped each by itself.
-struct SeekChange<T> {
-    found: Option<(u64, Slot<T>, Slot<T>)>,
-}
-
-impl<T: Clone + Send + 'static> Predicate<T> for SeekChange<T> {
-    fn judge(&mut self, shown: &Shown<'_, T>) -> bool {
-        if let Shown::Transition { seq, old, new } = *shown {
-            let old = Slot(Some(old.clone()));
-            self.found = Some((seq, old, Slot(Some(new.clone()))));
-        }
-        self.found.is_some()
-    }
-
-    fn give(&mut self, into: &mut dyn Any) {
-        if let Some((seq, old, new)) = self.found.take() {
-            let (old, new, missed) = (old.take(), new.take(), 0);
-            give(
-                into,
-                Some(Transition {
-                    old,
-                    new,
-                    seq,
-                    missed,
-                }),
-            );
-        }
-    }
-}
-
 /// What the present value is to a wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -319,42 +261,6 @@ pub(crate) enum Start {
 }
 
 impl<T> Test<T> {
-    /// An equal value.
-    pub(crate) fn equal(target: T) -> Self
-    where
-        T: Clone + PartialEq,
-    {
-        Test::Equal(target, (find_equal::<T>, T::clone))
-    }
-
-    /// A value that a function makes something of.
-    pub(crate) fn seek<U: Send + 'static>(
-        mut seek: impl FnMut(&T) -> Option<U> + Send + 'static,
-    ) -> Self {
-        Self::shown(move |shown| match *shown {
-            Shown::Present(value) | Shown::Transition { new: value, .. } => seek(value),
-            Shown::Lookers(_) => None,
-        })
-    }
-
-    /// Anything that a function makes something of.
-    pub(crate) fn shown<U: Send + 'static>(
-        seek: impl FnMut(&Shown<'_, T>) -> Option<U> + Send + 'static,
-    ) -> Self {
-        Test::Judged(Box::new(Seek {
-            seek,
-            found: Slot(None),
-        }))
-    }
-
-    /// Any transition.
-    pub(crate) fn change() -> Self
-    where
-        T: Clone + Send + 'static,
-    {
-        Test::Judged(Box::new(SeekChange { found: None }))
-    }
-
     /// Registers a wait. **Looking and joining are one step: no transition comes between.**
     ///
     /// By itself, so that what it does under the lock is compiled once, in one piece.
@@ -445,13 +351,7 @@ impl<'a, U: 'static> Wait<'a, U> {
         let mut left = Left::new();
         let key = test.register(&cell.shared(), method, start, false, &mut left);
         let body = Body::new(cell as &dyn Asks, key);
-        let wait = Self { body };
-        if left.is_empty() {
-            left.forget();
-            return wait;
-        }
-        drop(left);
-        wait
+        left.before(Self { body })
     }
 }
 
@@ -466,13 +366,7 @@ impl<U: 'static> OwnedWait<U> {
         let mut left = Left::new();
         let key = test.register(shared, method, start, true, &mut left);
         let body = Body::new(erase!(shared.clone() => dyn Asks), key);
-        let wait = Self { body };
-        if left.is_empty() {
-            left.forget();
-            return wait;
-        }
-        drop(left);
-        wait
+        left.before(Self { body })
     }
 }
 

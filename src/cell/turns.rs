@@ -107,7 +107,6 @@ impl<T> Mine<'_, T> {
         }
         // A callback that is finished may have been the last that looked.
         if self.over {
-            state.observers.let_sources_go(&mut self.left);
             state.put_away(&mut self.left);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Item, Outgoing};
 use crate::error::Forgotten;
-use crate::sync::{Pieces, catch};
+use crate::sync::{Pieces, Slot, catch};
 use alloc::collections::VecDeque;
 
 /// The values before the present one, oldest first. Guarded by the state's lock.
@@ -60,7 +60,7 @@ impl<T> History<T> {
         }
         let at = (version - oldest) as usize;
         let mut values = self.past.iter().skip(at).chain([present]);
-        past.seen = values.next().map(self.clone);
+        past.seen.0 = values.next().map(self.clone);
         let missed = (version + 1..).zip(values.map(self.clone));
         past.missed.extend(missed);
         Ok(())
@@ -69,14 +69,14 @@ impl<T> History<T> {
 
 /// What somebody is given who resumes.
 pub(crate) struct Past<T> {
-    pub(crate) seen: Option<T>,
+    pub(crate) seen: Slot<T>,
     pub(crate) missed: VecDeque<Item<T>>,
 }
 
 impl<T> Past<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            seen: None,
+            seen: Slot(None),
             missed: VecDeque::new(),
         }
     }
@@ -89,7 +89,6 @@ impl<T> Drop for Past<T> {
         while let Some(value) = self.missed.pop_front() {
             pieces.discard(value);
         }
-        pieces.discard(self.seen.take());
         pieces.end();
     }
 }

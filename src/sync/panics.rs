@@ -140,11 +140,11 @@ pub(crate) struct Slot<T>(pub(crate) Option<T>);
 impl<T> Slot<T> {
     /// What was put there.
     pub(crate) fn take(mut self) -> T {
-        self.put()
+        self.give()
     }
 
-    /// The same, for what runs once.
-    pub(crate) fn put(&mut self) -> T {
+    /// The same, where the slot stays: for a closure that runs once.
+    pub(crate) fn give(&mut self) -> T {
         match self.0.take() {
             Some(value) => value,
             None => unreachable!("it was put there before"),
