@@ -95,10 +95,8 @@ impl Callback {
             let key = calls.join(call.give(), origin.since(seq));
             // What is there already lines up like a transition.
             if let Some(present) = present {
-                owing
-                    .debts
-                    .own
-                    .call(calls.push(Heard::Present(key, present), false));
+                let ticket = calls.push(Heard::Present(key, present), false);
+                owing.debts.own.call(ticket);
             }
             key
         });

@@ -14,7 +14,9 @@ pub(crate) use calls::{Call, CallSeat, Calls, Hand, Heard, Turn};
 pub(crate) use history::{History, Past};
 pub(crate) use line::{Line, Place as LinePlace};
 pub use seat::Overflow;
-pub(crate) use seat::{Buffer, Item, Ring, SHORT, Seat, feed};
+pub(crate) use seat::{
+    Buffer, Buffers, Item, Kept, Lies, Ring, SHORT, Seat, either, feed, is_large, unbounded,
+};
 pub(crate) use ties::{Follow, Tie, Ties};
 pub(crate) use waits::{Asked, Held, Method, Outcome, Predicate, Shown, Test, Waits, find_equal};
 
@@ -185,6 +187,15 @@ impl<'a, T> Outgoing<'a, T> {
     pub(crate) fn trouble(&mut self, panic: Panic) {
         self.debts.trouble(panic);
     }
+
+    /// Clones a value into its place; of one whose clone panics there is none.
+    #[inline(never)]
+    fn clone_to(&mut self, place: &mut Option<T>, value: &T, clone: fn(&T) -> T) {
+        match catch(|| *place = Some(clone(value))) {
+            Ok(()) => {}
+            Err(panic) => self.trouble(panic),
+        }
+    }
 }
 
 /// First what every set looks at.
@@ -249,8 +260,11 @@ impl<T> Observers<T> {
             // Before anything is owed there is nothing to do but this.
             let here = alone && out.debts.is_empty() && !is_settling();
             if let Some(clone) = calls.clone() {
-                match (catch(|| clone(old)), catch(|| clone(new))) {
-                    (Ok(old), Ok(new)) => {
+                let mut cloned = (None, None);
+                out.clone_to(&mut cloned.0, old, clone);
+                out.clone_to(&mut cloned.1, new, clone);
+                match cloned {
+                    (Some(old), Some(new)) => {
                         let missed = 0;
                         let change = Transition {
                             old,
@@ -261,14 +275,8 @@ impl<T> Observers<T> {
                         let ticket = calls.push(Heard::Transition(change), here);
                         out.debts.own.call(ticket);
                     }
-                    (old, new) => {
-                        for cloned in [old, new] {
-                            match cloned {
-                                Ok(value) => out.discard(value),
-                                Err(panic) => out.trouble(panic),
-                            }
-                        }
-                    }
+                    (Some(value), None) | (None, Some(value)) => out.discard(value),
+                    (None, None) => {}
                 }
             }
         }

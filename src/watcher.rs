@@ -7,15 +7,14 @@ mod waits;
 #[cfg(feature = "std")]
 pub use futures::Iter;
 pub use futures::{Recv, TryIter, Values, WatcherWait};
-use receive::Source;
+use receive::{Sources, ends};
 
 use crate::cell::Shared;
 use crate::error::{Closed, Forgotten, TryRecvError};
-use crate::observers::{Buffer, Left, Origin, Overflow, Past, Place, Ring, Seat};
+use crate::observers::{Left, Origin, Overflow, Past, Place, Seat, either, unbounded};
 use crate::slab::Key;
 use crate::sync::{Arc, Pieces, Slot};
 use crate::transition::Transition;
-use alloc::boxed::Box;
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -58,7 +57,7 @@ use futures_core::{FusedStream, Stream};
 pub struct Watcher<T> {
     pub(crate) shared: Arc<Shared<T>>,
     key: Key,
-    source: Source<T>,
+    source: Sources<T>,
     seen: Slot<T>,
     seen_seq: u64,
     /// Transitions that a panic of `T::clone` kept from being handed out.
@@ -146,10 +145,7 @@ impl<T> Watcher<T> {
     /// assert_eq!(state.watch_bounded(3, Overflow::DropOldest).capacity(), Some(3));
     /// ```
     pub fn capacity(&self) -> Option<usize> {
-        match &self.source {
-            Source::Bounded(ring) => ring.capacity(),
-            Source::Unbounded { .. } => None,
-        }
+        either!(T, &self.source, source => source.capacity())
     }
 
     /// Returns whether the state has ended. There may still be transitions to receive.
@@ -202,22 +198,7 @@ impl<T: Clone> Watcher<T> {
     /// Takes a seat, and the snapshot, in one step.
     #[track_caller]
     pub(crate) fn join(shared: &Arc<Shared<T>>, bound: Option<(usize, Overflow)>) -> Self {
-        let (source, buffer) = match bound {
-            None => {
-                let buffer = Buffer::Unbounded {
-                    spill: None,
-                    short: None,
-                };
-                (Source::unbounded(), buffer)
-            }
-            Some((capacity, overflow)) => {
-                let ring = Arc::new(Ring::new(capacity));
-                (
-                    Source::Bounded(ring.clone()),
-                    Buffer::Bounded(ring, overflow),
-                )
-            }
-        };
+        let (source, buffer) = ends(bound);
         let seat = Seat::new(buffer, Origin::at(0));
         let mut left = Left::new();
         let (key, seen, seen_seq) = shared.register(&mut left, |state, left| {
@@ -238,19 +219,17 @@ impl<T: Clone> Watcher<T> {
         let mut left = Left::new();
         let key = shared.register(&mut left, |state, left| {
             state.since(version, &mut past)?;
-            let buffer = Buffer::Unbounded {
-                spill: Some(Box::new(core::mem::take(&mut past.missed))),
-                short: None,
-            };
+            let buffer = core::mem::replace(&mut past.missed, unbounded());
             let seat = Seat::new(buffer, origin);
             Ok(state.observers.join_watcher(seat, left))
         })?;
         let seen = past.seen.give();
-        let watcher = Self::new(shared.clone(), key, Source::unbounded(), seen, version);
+        let (source, _) = ends(None);
+        let watcher = Self::new(shared.clone(), key, source, seen, version);
         Ok(left.before(watcher))
     }
 
-    fn new(shared: Arc<Shared<T>>, key: Key, source: Source<T>, seen: T, seen_seq: u64) -> Self {
+    fn new(shared: Arc<Shared<T>>, key: Key, source: Sources<T>, seen: T, seen_seq: u64) -> Self {
         Self {
             shared,
             key,
@@ -474,7 +453,8 @@ impl<T> Drop for Watcher<T> {
         let mut pieces = Pieces::new();
         pieces.run(|| self.shared.leave(Place::watcher(self.key)));
         if core::mem::needs_drop::<T>() {
-            while pieces.run(|| self.source.pop().is_some()) != Some(false) {}
+            let mut discard = || either!(T, &mut self.source, source => source.discard());
+            while pieces.run(&mut discard) != Some(false) {}
         }
         pieces.end();
     }

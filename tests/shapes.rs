@@ -20,7 +20,7 @@ fn large(n: u64) -> Large {
 }
 
 /// Half a megabyte will do; code that is not optimised copies a value at every step.
-const STACK: usize = if cfg!(debug_assertions) { 8 } else { 1 } * 512 * 1024;
+const STACK: usize = if cfg!(debug_assertions) { 5 } else { 1 } * 512 * 1024;
 
 // PITFALLS: `[Option<T>; 8]` on the stack of a `set`: overflow at 64 KiB values.
 #[test]
@@ -60,7 +60,9 @@ fn who_reads_or_receives_values_of_64_kib_needs_no_more_than_half_a_megabyte_of_
     });
     on_stack(STACK, move || assert_eq!(state.get().0[7], 1));
     on_stack(STACK, move || {
-        assert_eq!(watcher.try_recv().unwrap().new.0[0], 1);
+        // Every move of one's own takes its room too.
+        let change = watcher.try_recv();
+        assert!(change.is_ok_and(|change| change.new.0[0] == 1));
     });
 }
 

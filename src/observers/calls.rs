@@ -104,6 +104,20 @@ impl<T> Hand<T> {
     }
 }
 
+impl<T> Hand<T> {
+    /// What has been called back is dropped outside, each value by itself.
+    fn spend(&mut self, left: &mut Left<T>) {
+        match self.heard.take() {
+            Some(Heard::Transition(Transition { old, new, .. })) => {
+                left.push(Thing::Value(old));
+                left.push(Thing::Value(new));
+            }
+            Some(Heard::Present(_, value)) => left.push(Thing::Value(value)),
+            None => {}
+        }
+    }
+}
+
 /// Where a thread stands that wants a ticket called back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -157,6 +171,7 @@ impl<T> Calls<T> {
     }
 
     /// Lines up. `here`: the setter has nothing else to see to.
+    #[inline]
     pub(crate) fn push(&mut self, heard: Heard<T>, here: bool) -> u64 {
         let ticket = self.begun + self.line.len() as u64;
         let owner = if here { Owner::Here } else { Owner::Away };
@@ -247,14 +262,7 @@ impl<T> Calls<T> {
                     continue;
                 }
                 if core::mem::needs_drop::<T>() {
-                    match hand.heard.take() {
-                        Some(Heard::Transition(Transition { old, new, .. })) => {
-                            left.push(Thing::Value(old));
-                            left.push(Thing::Value(new));
-                        }
-                        Some(Heard::Present(_, value)) => left.push(Thing::Value(value)),
-                        None => {}
-                    }
+                    hand.spend(left);
                 }
                 hand.heard = None;
                 self.done += 1;
@@ -263,12 +271,9 @@ impl<T> Calls<T> {
             if MAY_WAIT && self.done > ticket {
                 break;
             }
-            let Some((heard, owner)) = self.line.pop_front() else {
+            if !self.take_first(hand) {
                 break;
-            };
-            self.wanted |= owner == Owner::Asleep;
-            hand.heard = Some(heard);
-            self.begun += 1;
+            }
             // Between two transitions what is spent is dropped.
             if !left.is_empty() {
                 return true;
@@ -276,6 +281,17 @@ impl<T> Calls<T> {
         }
         self.give_up(left);
         false
+    }
+
+    /// Takes the first in line in hand. By itself, as what follows: a large value takes much of a stack.
+    fn take_first(&mut self, hand: &mut Hand<T>) -> bool {
+        let Some((heard, owner)) = self.line.pop_front() else {
+            return false;
+        };
+        self.wanted |= owner == Owner::Asleep;
+        hand.heard = Some(heard);
+        self.begun += 1;
+        true
     }
 
     fn take_back(&mut self, hand: &mut Hand<T>, left: &mut Left<T>) {

@@ -1,6 +1,6 @@
 //! What came before: the last values of a state, for who comes back or comes late.
 
-use super::{Item, Outgoing};
+use super::{Buffers, Outgoing, either, unbounded};
 use crate::error::Forgotten;
 use crate::sync::{Pieces, Slot, catch};
 use alloc::collections::VecDeque;
@@ -61,8 +61,8 @@ impl<T> History<T> {
         let at = (version - oldest) as usize;
         let mut values = self.past.iter().skip(at).chain([present]);
         past.seen.0 = values.next().map(self.clone);
-        let missed = (version + 1..).zip(values.map(self.clone));
-        past.missed.extend(missed);
+        let missed = (version + 1..).zip(values);
+        either!(T, &mut past.missed, buffer => buffer.begin(missed, self.clone));
         Ok(())
     }
 }
@@ -70,14 +70,14 @@ impl<T> History<T> {
 /// What somebody is given who resumes.
 pub(crate) struct Past<T> {
     pub(crate) seen: Slot<T>,
-    pub(crate) missed: VecDeque<Item<T>>,
+    pub(crate) missed: Buffers<T>,
 }
 
 impl<T> Past<T> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             seen: Slot(None),
-            missed: VecDeque::new(),
+            missed: unbounded(),
         }
     }
 }
@@ -86,9 +86,8 @@ impl<T> Past<T> {
 impl<T> Drop for Past<T> {
     fn drop(&mut self) {
         let mut pieces = Pieces::new();
-        while let Some(value) = self.missed.pop_front() {
-            pieces.discard(value);
-        }
+        let mut discard = || either!(T, &mut self.missed, buffer => buffer.discard());
+        while pieces.run(&mut discard) != Some(false) {}
         pieces.end();
     }
 }

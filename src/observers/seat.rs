@@ -51,13 +51,86 @@ pub enum Overflow {
 }
 
 /// A buffered transition: its number and the value after. The value before is what its watcher saw last.
-pub(crate) type Item<T> = (u64, T);
+pub(crate) type Item<V> = (u64, V);
+
+/// What holds values as they are, or, of a type of more than 4 KiB, each in a box: they would take much of a stack on
+/// their way. The second of the two lies in a box itself, so that the first has all the room.
+pub(crate) enum Kept<P, B> {
+    Plain(P),
+    Boxed(B),
+}
+
+/// Whether a type is so large.
+pub(crate) const fn is_large<T>() -> bool {
+    size_of::<T>() > 4096
+}
+
+/// Does the same with either. What is never there for a type takes no room in a program, nor on a stack.
+macro_rules! either {
+    ($t:ty, $kept:expr, $inner:pat => $do:expr) => {
+        match $kept {
+            $crate::observers::Kept::Plain($inner) if !$crate::observers::is_large::<$t>() => $do,
+            $crate::observers::Kept::Boxed($inner) if $crate::observers::is_large::<$t>() => $do,
+            _ => unreachable!("its size decides"),
+        }
+    };
+}
+pub(crate) use either;
+
+/// A value as it lies in a buffer.
+pub(crate) trait Lies<T> {
+    fn of(value: T) -> Self;
+
+    fn into_value(self) -> T;
+
+    /// A seat's buffer, which holds these if its watcher does.
+    fn buffer_of(seat: &mut Seat<T>) -> Option<&mut Buffer<Self>>
+    where
+        Self: Sized;
+}
+
+impl<T> Lies<T> for T {
+    #[inline]
+    fn of(value: T) -> T {
+        value
+    }
+
+    #[inline]
+    fn into_value(self) -> T {
+        self
+    }
+
+    #[inline]
+    fn buffer_of(seat: &mut Seat<T>) -> Option<&mut Buffer<T>> {
+        match &mut seat.buffer {
+            Kept::Plain(buffer) => Some(buffer),
+            Kept::Boxed(_) => None,
+        }
+    }
+}
+
+impl<T> Lies<T> for Box<T> {
+    fn of(value: T) -> Self {
+        Box::new(value)
+    }
+
+    fn into_value(self) -> T {
+        *self
+    }
+
+    fn buffer_of(seat: &mut Seat<T>) -> Option<&mut Buffer<Self>> {
+        match &mut seat.buffer {
+            Kept::Boxed(buffer) => Some(&mut **buffer),
+            Kept::Plain(_) => None,
+        }
+    }
+}
 
 /// A lock-free buffer.
 ///
 /// Boxed: the queue is aligned to cache lines, which beside an `Arc`'s counts would waste one.
-pub(crate) struct Ring<T> {
-    queue: Box<ConcurrentQueue<Item<T>>>,
+pub(crate) struct Ring<V> {
+    queue: Box<ConcurrentQueue<Item<V>>>,
     /// How much its watcher has in hand, to be counted by others.
     pub(crate) in_hand: Counter,
 }
@@ -65,7 +138,7 @@ pub(crate) struct Ring<T> {
 /// Slots of an unbounded watcher's ring.
 pub(crate) const SHORT: usize = if cfg!(loom) { 1 } else { 4 };
 
-impl<T> Ring<T> {
+impl<V> Ring<V> {
     /// # Panics
     ///
     /// If the capacity cannot be had.
@@ -76,7 +149,7 @@ impl<T> Ring<T> {
             "onlooker: a watcher's capacity is at least 1, since a buffer without room would miss everything"
         );
         // What a slot takes at most, beside the item a stamp; tried before, since the ring would end the process.
-        let mut room = Vec::<(usize, Item<T>)>::new();
+        let mut room = Vec::<(usize, Item<V>)>::new();
         let had = capacity <= isize::MAX as usize / 2 && room.try_reserve_exact(capacity).is_ok();
         assert!(
             had,
@@ -90,7 +163,7 @@ impl<T> Ring<T> {
     }
 
     #[inline]
-    pub(crate) fn pop(&self) -> Option<Item<T>> {
+    pub(crate) fn pop(&self) -> Option<Item<V>> {
         ring(|| self.queue.pop()).ok()
     }
 
@@ -113,20 +186,159 @@ impl<T> Ring<T> {
     }
 }
 
-pub(crate) enum Buffer<T> {
-    Bounded(Arc<Ring<T>>, Overflow),
+pub(crate) enum Buffer<V> {
+    Bounded(Arc<Ring<V>>, Overflow),
     Unbounded {
         /// What does not fit in the ring. Made when something first does not.
         #[expect(clippy::box_collection, reason = "most watchers never have one")]
-        spill: Option<Box<VecDeque<Item<T>>>>,
+        spill: Option<Box<VecDeque<Item<V>>>>,
         /// Made when the watcher first receives.
-        short: Option<Arc<Ring<T>>>,
+        short: Option<Arc<Ring<V>>>,
     },
+}
+
+impl<V> Buffer<V> {
+    pub(crate) const fn unbounded() -> Self {
+        let (spill, short) = (None, None);
+        Buffer::Unbounded { spill, short }
+    }
+
+    fn is_bounded(&self) -> bool {
+        matches!(self, Buffer::Bounded(..))
+    }
+
+    fn has_room(&self) -> bool {
+        match self {
+            Buffer::Bounded(ring, _) => !ring.is_full(),
+            Buffer::Unbounded { .. } => true,
+        }
+    }
+
+    pub(crate) fn discard(&mut self) -> bool {
+        match self {
+            Buffer::Bounded(ring, _) => ring.pop().is_some(),
+            Buffer::Unbounded { spill, short } => {
+                let item = spill.as_mut().and_then(|spill| spill.pop_front());
+                item.or_else(|| short.as_ref()?.pop()).is_some()
+            }
+        }
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        match self {
+            Buffer::Bounded(ring, _) => ring.is_empty(),
+            Buffer::Unbounded { spill, short } => {
+                let spilled = spill.as_ref().is_some_and(|spill| !spill.is_empty());
+                !spilled && short.as_ref().is_none_or(|short| short.is_empty())
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Buffer::Bounded(ring, _) => ring.len(),
+            Buffer::Unbounded { spill, short } => {
+                let spilled = spill.as_ref().map_or(0, |spill| spill.len());
+                spilled + short.as_ref().map_or(0, |short| short.len())
+            }
+        }
+    }
+
+    fn capacity(&self) -> Option<usize> {
+        match self {
+            Buffer::Bounded(ring, _) => ring.capacity(),
+            Buffer::Unbounded { .. } => None,
+        }
+    }
+
+    /// Gives out the whole spill for `hand`, which is empty and whose room is used again; and takes the ring that its
+    /// watcher has made.
+    pub(crate) fn hand_over(&mut self, hand: &mut VecDeque<Item<V>>, made: Option<Arc<Ring<V>>>) {
+        if let Buffer::Unbounded { spill, short } = self {
+            if let Some(spill) = spill {
+                core::mem::swap(&mut **spill, hand);
+            }
+            if made.is_some() {
+                *short = made;
+            }
+        }
+    }
+
+    /// Takes in what an unbounded one is to begin with. Clones one after the other: a panic leaves those before.
+    pub(crate) fn begin<'a, T: 'a>(
+        &mut self,
+        past: impl Iterator<Item = (u64, &'a T)>,
+        clone: fn(&T) -> T,
+    ) where
+        V: Lies<T>,
+    {
+        if let Buffer::Unbounded { spill, .. } = self {
+            let past = past.map(|(seq, value)| (seq, V::of(clone(value))));
+            spill.get_or_insert_default().extend(past);
+        }
+    }
+
+    /// Takes in a clone of `new`, or does not. Whatever is lost is counted in `missed`, and what is evicted goes to
+    /// `spent`.
+    #[inline]
+    fn push<T: Clone>(&mut self, seq: u64, new: &T, missed: &mut u64, spent: impl FnOnce(T))
+    where
+        V: Lies<T>,
+    {
+        match self {
+            Buffer::Unbounded { spill, short } => {
+                let spilled = spill.as_ref().is_some_and(|spill| !spill.is_empty());
+                let ring_first = short.as_ref().filter(|short| !spilled && !short.is_full());
+                let spills = match ring_first {
+                    Some(short) => {
+                        let refused = ring(|| short.queue.push((seq, V::of(new.clone())))).err();
+                        refused.map(PushError::into_inner)
+                    }
+                    None => Some((seq, V::of(new.clone()))),
+                };
+                if let Some(item) = spills {
+                    spill.get_or_insert_default().push_back(item);
+                }
+            }
+            Buffer::Bounded(full, Overflow::DropOldest) => {
+                let item = (seq, V::of(new.clone()));
+                if let Ok(Some((_, oldest))) = ring(|| full.queue.force_push(item)) {
+                    *missed += 1;
+                    spent(oldest.into_value());
+                }
+            }
+            Buffer::Bounded(full, Overflow::DropNewest) => {
+                if full.is_full() {
+                    *missed += 1;
+                    return;
+                }
+                let mut item = (seq, V::of(new.clone()));
+                // Only its watcher may have come between, so there is room; but a buffer of one refuses while the
+                // watcher is half way through its pop.
+                while let Err(PushError::Full(back)) = ring(|| full.queue.push(item)) {
+                    item = back;
+                    spin();
+                }
+            }
+        }
+    }
+}
+
+/// The buffer of a watcher of `T`s.
+pub(crate) type Buffers<T> = Kept<Buffer<T>, Box<Buffer<Box<T>>>>;
+
+pub(crate) fn unbounded<T>() -> Buffers<T> {
+    if is_large::<T>() {
+        Kept::Boxed(Box::new(Buffer::unbounded()))
+    } else {
+        Kept::Plain(Buffer::unbounded())
+    }
 }
 
 /// A watcher's place among the observers. All of it is touched under the lock only.
 pub(crate) struct Seat<T> {
-    pub(crate) buffer: Buffer<T>,
+    pub(crate) buffer: Buffers<T>,
     /// Transitions that its overflow policy, or a panic of `T`'s `Clone`, kept from it.
     pub(crate) missed: u64,
     /// Whom to wake: it sleeps, and had no news when it fell asleep.
@@ -135,7 +347,7 @@ pub(crate) struct Seat<T> {
 }
 
 impl<T> Seat<T> {
-    pub(crate) fn new(buffer: Buffer<T>, origin: Origin) -> Self {
+    pub(crate) fn new(buffer: Buffers<T>, origin: Origin) -> Self {
         Self {
             buffer,
             missed: 0,
@@ -150,68 +362,31 @@ impl<T> Seat<T> {
     }
 
     pub(crate) fn is_bounded(&self) -> bool {
-        matches!(self.buffer, Buffer::Bounded(..))
+        either!(T, &self.buffer, buffer => buffer.is_bounded())
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        match &self.buffer {
-            Buffer::Bounded(ring, _) => !ring.is_full(),
-            Buffer::Unbounded { .. } => true,
-        }
+        either!(T, &self.buffer, buffer => buffer.has_room())
     }
 
     /// Drops a value that nobody will receive; `false` if there is none.
     pub(crate) fn discard(&mut self) -> bool {
-        match &mut self.buffer {
-            Buffer::Bounded(ring, _) => ring.pop().is_some(),
-            Buffer::Unbounded { spill, short } => {
-                let item = spill.as_mut().and_then(|spill| spill.pop_front());
-                item.or_else(|| short.as_ref()?.pop()).is_some()
-            }
-        }
+        either!(T, &mut self.buffer, buffer => buffer.discard())
     }
 
     /// Whether nothing waits to be received.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        match &self.buffer {
-            Buffer::Bounded(ring, _) => ring.is_empty(),
-            Buffer::Unbounded { spill, short } => {
-                let spilled = spill.as_ref().is_some_and(|spill| !spill.is_empty());
-                !spilled && short.as_ref().is_none_or(|short| short.is_empty())
-            }
-        }
+        either!(T, &self.buffer, buffer => buffer.is_empty())
     }
 
     /// How much waits to be received.
     pub(crate) fn len(&self) -> usize {
-        match &self.buffer {
-            Buffer::Bounded(ring, _) => ring.len(),
-            Buffer::Unbounded { spill, short } => {
-                let spilled = spill.as_ref().map_or(0, |spill| spill.len());
-                spilled + short.as_ref().map_or(0, |short| short.len())
-            }
-        }
+        either!(T, &self.buffer, buffer => buffer.len())
     }
 
     pub(crate) fn capacity(&self) -> Option<usize> {
-        match &self.buffer {
-            Buffer::Bounded(ring, _) => ring.capacity(),
-            Buffer::Unbounded { .. } => None,
-        }
-    }
-
-    /// Gives out the whole spill for `hand`, which is empty and whose room is used again; and takes the ring that its
-    /// watcher has made.
-    pub(crate) fn hand_over(&mut self, hand: &mut VecDeque<Item<T>>, made: Option<Arc<Ring<T>>>) {
-        if let Buffer::Unbounded { spill, short } = &mut self.buffer {
-            if let Some(spill) = spill {
-                core::mem::swap(&mut **spill, hand);
-            }
-            if made.is_some() {
-                *short = made;
-            }
-        }
+        either!(T, &self.buffer, buffer => buffer.capacity())
     }
 }
 
@@ -247,42 +422,8 @@ pub(crate) fn feed<T: Clone>(
 impl<T: Clone> Seat<T> {
     #[inline]
     fn push(&mut self, seq: u64, new: &T, out: &mut Outgoing<'_, T>) {
-        match &mut self.buffer {
-            Buffer::Unbounded { spill, short } => {
-                let spilled = spill.as_ref().is_some_and(|spill| !spill.is_empty());
-                let ring_first = short.as_ref().filter(|short| !spilled && !short.is_full());
-                let spills = match ring_first {
-                    Some(short) => {
-                        let refused = ring(|| short.queue.push((seq, new.clone()))).err();
-                        refused.map(PushError::into_inner)
-                    }
-                    None => Some((seq, new.clone())),
-                };
-                if let Some(item) = spills {
-                    spill.get_or_insert_default().push_back(item);
-                }
-            }
-            Buffer::Bounded(full, Overflow::DropOldest) => {
-                let item = (seq, new.clone());
-                if let Ok(Some((_, oldest))) = ring(|| full.queue.force_push(item)) {
-                    self.missed += 1;
-                    out.discard(oldest);
-                }
-            }
-            Buffer::Bounded(full, Overflow::DropNewest) => {
-                if full.is_full() {
-                    self.missed += 1;
-                    return;
-                }
-                let mut item = (seq, new.clone());
-                // Only its watcher may have come between, so there is room; but a buffer of one refuses while the
-                // watcher is half way through its pop.
-                while let Err(PushError::Full(back)) = ring(|| full.queue.push(item)) {
-                    item = back;
-                    spin();
-                }
-            }
-        }
+        let (missed, spent) = (&mut self.missed, |oldest| out.discard(oldest));
+        either!(T, &mut self.buffer, buffer => buffer.push(seq, new, missed, spent));
         if let Some(waker) = self.asleep.take() {
             out.wake(waker);
         }

@@ -7,10 +7,15 @@
 //! ```
 
 use super::Watcher;
+use crate::cell::Shared;
 use crate::error::{Closed, TryRecvError};
-use crate::observers::{Item, Place, Ring, SHORT, Seat};
+use crate::observers::{
+    Buffer, Buffers, Item, Kept, Lies, Overflow, Place, Ring, SHORT, Seat, either, is_large,
+};
+use crate::slab::Key;
 use crate::sync::{Arc, Slot, after_pop, wake};
 use crate::transition::Transition;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::task::{Context, Poll, Waker};
 
@@ -21,34 +26,70 @@ const BUDGET: u32 = 512;
 const KEPT: usize = 1024;
 
 /// Where a watcher receives from.
-pub(super) enum Source<T> {
-    Bounded(Arc<Ring<T>>),
+pub(super) enum Source<V> {
+    Bounded(Arc<Ring<V>>),
     Unbounded {
         /// Made when it first receives.
-        short: Option<Arc<Ring<T>>>,
+        short: Option<Arc<Ring<V>>>,
         /// A spill that it took: older than all that is elsewhere.
-        hand: VecDeque<Item<T>>,
+        hand: VecDeque<Item<V>>,
     },
 }
 
-impl<T> Source<T> {
-    pub(super) const fn unbounded() -> Self {
-        Self::Unbounded {
-            short: None,
-            hand: VecDeque::new(),
+#[cold]
+#[inline(never)]
+fn shrink<V>(hand: &mut VecDeque<Item<V>>) {
+    hand.shrink_to(2 * hand.len());
+}
+
+/// Of a watcher of `T`s.
+pub(super) type Sources<T> = Kept<Source<T>, Source<Box<T>>>;
+
+/// The two ends of a new buffer: its watcher's, and the seat's.
+#[track_caller]
+pub(super) fn ends<T>(bound: Option<(usize, Overflow)>) -> (Sources<T>, Buffers<T>) {
+    if is_large::<T>() {
+        let (source, buffer) = Source::new(bound);
+        (Kept::Boxed(source), Kept::Boxed(Box::new(buffer)))
+    } else {
+        let (source, buffer) = Source::new(bound);
+        (Kept::Plain(source), Kept::Plain(buffer))
+    }
+}
+
+impl<V> Source<V> {
+    #[track_caller]
+    fn new(bound: Option<(usize, Overflow)>) -> (Self, Buffer<V>) {
+        match bound {
+            None => {
+                let (short, hand) = (None, VecDeque::new());
+                (Source::Unbounded { short, hand }, Buffer::unbounded())
+            }
+            Some((capacity, overflow)) => {
+                let ring = Arc::new(Ring::new(capacity));
+                let source = Source::Bounded(ring.clone());
+                (source, Buffer::Bounded(ring, overflow))
+            }
+        }
+    }
+
+    pub(super) fn capacity(&self) -> Option<usize> {
+        match self {
+            Source::Bounded(ring) => ring.capacity(),
+            Source::Unbounded { .. } => None,
         }
     }
 
     /// The next one, if it can be had without the lock.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Item<T>> {
+    fn pop(&mut self) -> Option<Item<V>> {
         match self {
             Source::Bounded(ring) => ring.pop(),
             Source::Unbounded { short, hand } => match hand.pop_front() {
                 Some(item) => {
                     // A large hand is freed as it empties.
                     if hand.capacity() > KEPT && hand.len() < hand.capacity() / 4 {
-                        hand.shrink_to(2 * hand.len());
+                        shrink(hand);
                     }
                     if let Some(short) = short {
                         short.in_hand.note(hand.len());
@@ -59,27 +100,33 @@ impl<T> Source<T> {
             },
         }
     }
-}
 
-impl<T> Watcher<T> {
+    /// Drops the next one; `false` if there is none.
+    pub(super) fn discard(&mut self) -> bool {
+        self.pop().is_some()
+    }
+
     /// The next one from wherever it is.
     #[inline]
     #[track_caller]
-    fn pop(&mut self) -> Result<Item<T>, TryRecvError> {
-        if let Source::Bounded(_) = self.source {
+    fn next<T>(&mut self, of: &Shared<T>, key: &Key, seen_seq: u64) -> Result<Item<V>, TryRecvError>
+    where
+        V: Lies<T>,
+    {
+        if let Source::Bounded(_) = self {
             // Whoever waits for room is called under the lock: looked at before anything is popped.
-            if self.shared.pacing.load() != 0 {
-                self.shared.lock.forbid_reentry();
+            if of.pacing.load() != 0 {
+                of.lock.forbid_reentry();
             }
         }
         // Before the look, so that what came before the end is seen.
-        let ended = self.shared.has_ended();
-        if let Some(item) = self.source.pop() {
+        let ended = of.has_ended();
+        if let Some(item) = self.pop() {
             return Ok(item);
         }
-        if let Source::Unbounded { .. } = self.source {
-            if self.shared.version.peek() != Some(self.seen_seq) {
-                if let Some(item) = self.take_spill() {
+        if let Source::Unbounded { .. } = self {
+            if of.version.peek() != Some(seen_seq) {
+                if let Some(item) = self.take_spill(of, key) {
                     return Ok(item);
                 }
             }
@@ -91,23 +138,45 @@ impl<T> Watcher<T> {
         })
     }
 
+    /// The next one's number and value, and whether there is room for another now. By itself: a large value takes much
+    /// of a stack where nothing is optimised.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[track_caller]
+    fn fetch<T>(
+        &mut self,
+        of: &Shared<T>,
+        key: &Key,
+        seen_seq: u64,
+    ) -> Result<(u64, bool, Slot<T>), TryRecvError>
+    where
+        V: Lies<T>,
+    {
+        let (seq, item) = self.next(of, key, seen_seq)?;
+        let bounded = matches!(self, Source::Bounded(_));
+        Ok((seq, bounded, Slot(Some(item.into_value()))))
+    }
+
     /// Takes the whole spill in hand, in one trip through the lock.
     #[inline(never)]
     #[track_caller]
-    fn take_spill(&mut self) -> Option<Item<T>> {
-        let Source::Unbounded { short, hand } = &mut self.source else {
+    fn take_spill<T>(&mut self, of: &Shared<T>, key: &Key) -> Option<Item<V>>
+    where
+        V: Lies<T>,
+    {
+        let Source::Unbounded { short, hand } = self else {
             return None;
         };
         if hand.capacity() > KEPT {
             *hand = VecDeque::new();
         }
         let made = short.is_none().then(|| Arc::new(Ring::new(SHORT)));
-        let item = self.shared.lock.with(|state| {
+        let item = of.lock.with(|state| {
             // Between the look and the lock something may have come into the ring: that is older than the spill.
             let in_ring = short.as_ref().and_then(|short| short.pop());
             if in_ring.is_none() {
-                if let Some(seat) = state.observers.seats.get(self.key) {
-                    seat.hand_over(hand, made.clone());
+                let seat = state.observers.seats.get(*key);
+                if let Some(buffer) = seat.and_then(V::buffer_of) {
+                    buffer.hand_over(hand, made.clone());
                     let item = hand.pop_front();
                     if let Some(short) = short.as_ref().or(made.as_ref()) {
                         short.in_hand.note(hand.len());
@@ -122,7 +191,9 @@ impl<T> Watcher<T> {
         }
         item
     }
+}
 
+impl<T> Watcher<T> {
     /// Lays this watcher to sleep, unless there is something to do after all. **A push happens under the same lock, so
     /// it either is seen here or takes the waker.**
     fn sleep(&mut self, waker: &Waker) -> bool {
@@ -156,12 +227,14 @@ impl<T: Clone> Watcher<T> {
     #[inline(always)]
     #[track_caller]
     pub(super) fn receive(&mut self) -> Result<Transition<T>, TryRecvError> {
-        let (seq, new) = self.pop()?;
-        let new = Slot(Some(new));
+        let fetched = either!(T, &mut self.source, source => {
+            source.fetch(&self.shared, &self.key, self.seen_seq)
+        });
+        let (seq, bounded, new) = fetched?;
         // Lost, unless the user's code comes back, a paced setter's waker or the clone: a panic there is counted like
         // any other loss.
         self.lost += 1;
-        if let Source::Bounded(_) = self.source {
+        if bounded {
             self.made_room();
         }
         let seen = new.0.clone();
