@@ -131,7 +131,9 @@ impl fmt::Display for Forgotten {
                 f,
                 "the history of the watched value does not hold that version, only those from {oldest} to the present one"
             ),
-            None => f.write_str("the watched value keeps no history"),
+            None => f.write_str(
+                "the watched value is derived from others and keeps no history; theirs may be kept",
+            ),
         }
     }
 }

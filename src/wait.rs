@@ -319,7 +319,8 @@ impl<'s, U, S: Deref<Target = dyn Asks + 's>> Body<U, S> {
     fn ask(&mut self, waker: Option<&Waker>) -> Poll<Result<U, Failure>> {
         assert!(
             !self.done,
-            "onlooker: a wait was polled after it had given its output"
+            "onlooker: a wait was polled after it had given its output, which it does once; make another one, or ask \
+                `is_terminated` before"
         );
         let (polled, done) = (&mut self.polled, &mut self.done);
         (self.ask)(&*self.state, self.key, waker, polled, done)
