@@ -3,9 +3,10 @@
 //! (Watchers of the sources are left out: they have a transition a moment before the pair does, while the commit lasts.)
 
 use crate::poll;
-use crate::search::{Answer, Dice, Model, Subject, answer, explain};
+use crate::search::{Answer, Dice, Model, Subject, answer, explain, is_linearizable, record};
 use onlooker::{OwnedWait, View, Watched, Watcher};
 use std::collections::VecDeque;
+use std::thread;
 
 const VALUES: u8 = 3;
 const MOST_CALLS: usize = 5;
@@ -214,4 +215,39 @@ impl Model for Pair {
 #[test]
 fn a_pair_and_its_sources_are_explained_by_one_order_of_their_calls() {
     explain::<Two>("a pair");
+}
+
+/// One whose pair is looked at in two steps.
+struct Torn(Two);
+
+impl Subject for Torn {
+    type Call = Call;
+    type Hands<'a> = Hands;
+    type Model = Pair;
+
+    fn new() -> Self {
+        Torn(Two::new())
+    }
+
+    fn program(dice: &mut Dice) -> Vec<Call> {
+        Two::program(dice)
+    }
+
+    fn make(&self, call: Call, hands: &mut Hands) -> Answer {
+        let Call::GetPair = call else {
+            return self.0.make(call, hands);
+        };
+        let left = self.0.states[0].get();
+        thread::yield_now();
+        both((left, self.0.states[1].get()))
+    }
+}
+
+#[test]
+fn a_pair_of_two_looks_is_found_out() {
+    let found = (0..400).any(|seed| {
+        let mut histories = record::<Torn>(2, 1_000 + seed).into_iter();
+        histories.any(|history| !is_linearizable::<Pair>(&history))
+    });
+    assert!(found, "200,000 histories of a torn pair, all explained");
 }
