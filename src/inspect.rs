@@ -166,7 +166,7 @@ impl<T> fmt::Debug for Rows<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = f.debug_list();
         each(self.0, |observer| {
-            _ = rows.entry(&format_args!("{observer}"))
+            rows.entry(&format_args!("{observer}"));
         });
         rows.finish()
     }
