@@ -8,6 +8,9 @@ use onlooker::{OwnedWait, View, Watched, Watcher};
 use std::collections::VecDeque;
 use std::thread;
 
+/// Of the pair.
+type Value = (u8, u8);
+
 const VALUES: u8 = 3;
 const MOST_CALLS: usize = 5;
 
@@ -30,16 +33,16 @@ pub(crate) enum Call {
 
 pub(crate) struct Two {
     states: [Watched<u8>; 2],
-    pair: View<(u8, u8)>,
+    pair: View<Value>,
 }
 
 #[derive(Default)]
 pub(crate) struct Hands {
-    watcher: Option<Watcher<(u8, u8)>>,
-    wait: Option<OwnedWait<(u8, u8)>>,
+    watcher: Option<Watcher<Value>>,
+    wait: Option<OwnedWait<Value>>,
 }
 
-fn both((left, right): (u8, u8)) -> Answer {
+fn both((left, right): Value) -> Answer {
     Some([left.into(), right.into(), 0, 0])
 }
 
@@ -115,9 +118,9 @@ impl Subject for Two {
 #[derive(Clone, Default, Hash)]
 struct ModelHands {
     /// What it has to receive, and what it saw last.
-    watcher: Option<(VecDeque<(u8, u8)>, (u8, u8))>,
+    watcher: Option<(VecDeque<Value>, Value)>,
     /// What it waits for, and whether that was there.
-    wait: Option<((u8, u8), bool)>,
+    wait: Option<(Value, bool)>,
 }
 
 #[derive(Clone, Hash)]
@@ -128,7 +131,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    fn now(&self) -> (u8, u8) {
+    fn now(&self) -> Value {
         (self.values[0], self.values[1])
     }
 
