@@ -32,6 +32,9 @@ use seek::give;
 /// A plain thread waits with [`wait`](Wait::wait), [`wait_timeout`](Wait::wait_timeout) or
 /// [`wait_deadline`](Wait::wait_deadline).
 ///
+/// What gave up is gone: in a loop with a deadline in each round wait on a [`Watcher`](crate::Watcher), whose waits go on
+/// where the one before stopped.
+///
 /// It borrows the `Watched`. What a spawned task takes along is an [`OwnedWait`], of a [`View`](crate::View).
 ///
 /// # Cancel safety
