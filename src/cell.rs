@@ -561,12 +561,12 @@ impl<T> Cell<T> {
     }
 
     /// What is there to look at, for `Debug`: `None` while this very thread is inside.
-    pub(crate) fn peek<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+    pub(crate) fn peek<R>(&self, f: impl FnOnce(&T, Option<&State<T>>) -> R) -> Option<R> {
         match self.shared.get() {
             Some(shared) => shared.peek(f),
             None => self
                 .plain
-                .enter(|plain| plain.value.as_ref().map(f))
+                .enter(|plain| plain.value.as_ref().map(|value| f(value, None)))
                 .flatten(),
         }
     }
@@ -584,13 +584,16 @@ impl<T> Cell<T> {
 
 impl<T> Shared<T> {
     /// What is there to look at, for `Debug`: `None` while this very thread is inside.
-    pub(crate) fn peek<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+    pub(crate) fn peek<R>(&self, f: impl FnOnce(&T, Option<&State<T>>) -> R) -> Option<R> {
         if inside() == Inside::Predicate {
             return None;
         }
         let mut left = Left::new();
         let seen = marked(Inside::Closure, || {
-            self.enter(&mut left, |state, _| state.value.as_ref().map(f))
+            self.enter(&mut left, |state, _| {
+                let value = state.value.as_ref()?;
+                Some(f(value, Some(state)))
+            })
         });
         seen.flatten()
     }

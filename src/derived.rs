@@ -11,7 +11,7 @@
 //! **What one commit leaves for a state with several sources is one transition**: its parts carry the commit's cause,
 //! and are taken by that commit, by height, after all sources have left theirs. Only where a commit of another thread
 //! has to go first through the same source are they taken apart; then half of them is shown, never more. (Models
-//! `derived_*`; `derived.rs`, `histories.rs`.)
+//! `derived_*`; `derived.rs`, `histories/pair.rs`.)
 //!
 //! A derived state holds its sources, and each source an edge that holds the derived state. That circle is cut by
 //! whoever leaves last ([`let_go`](crate::settle::let_go)), or by the source's end.

@@ -30,7 +30,7 @@ macro_rules! message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Closed;
 
-message!(Closed, self => "the watched value is gone, with nothing left to receive");
+message!(Closed, self => "the watched value is gone, and nothing more will come of it");
 
 /// Why [`try_recv`](crate::Watcher::try_recv) had nothing to give.
 ///
@@ -55,7 +55,7 @@ pub enum TryRecvError {
 
 message!(TryRecvError, self => match self {
     TryRecvError::Empty => "no transition of the watched value is waiting",
-    TryRecvError::Closed => "the watched value is gone, with nothing left to receive",
+    TryRecvError::Closed => "the watched value is gone, and nothing more will come of it",
 });
 
 /// The deadline came before the awaited value did.
@@ -131,7 +131,9 @@ impl fmt::Display for Forgotten {
                 f,
                 "the history of the watched value does not hold that version, only those from {oldest} to the present one"
             ),
-            None => f.write_str("the watched value keeps no history"),
+            None => f.write_str(
+                "the watched value is derived from others and keeps no history; theirs may be kept",
+            ),
         }
     }
 }

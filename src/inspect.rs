@@ -90,48 +90,85 @@ pub enum Details {
 
 impl Inspection {
     pub(crate) fn of<T>(state: &State<T>) -> Self {
-        let of = &state.observers;
         let mut observers = Vec::new();
-        let mut add = |what, origin: Origin, details| {
-            observers.push(Observer {
-                what,
-                since: origin.since,
-                details,
-                location: origin.location(),
-            });
-        };
-        for seat in of.seats.iter() {
-            let details = Details::Watcher {
-                len: seat.len(),
-                capacity: seat.capacity(),
-                missed: seat.missed,
-                asleep: seat.asleep.is_some(),
-            };
-            add("watcher", seat.origin, details);
-        }
-        for (what, origin, polled, decided) in of.waits.iter().flat_map(|waits| waits.list()) {
-            add(what, origin, Details::Wait { polled, decided });
-        }
-        for seat in of.calls.iter().flat_map(|calls| calls.iter()) {
-            let details = Details::Callback {
-                runs: seat.runs,
-                panics: seat.panics,
-                longest: seat.longest,
-                running: seat.is_running(),
-            };
-            add("callback", seat.origin, details);
-        }
-        for place in of.line.iter() {
-            add("paced", place.origin, Details::Paced);
-        }
-        for tie in of.ties.iter().flat_map(|ties| ties.iter()) {
-            add(tie.what, tie.origin, Details::Derived);
-        }
+        each(state, |observer| observers.push(observer));
         Self {
             version: state.seq,
-            views: of.views(),
+            views: state.observers.views(),
             observers,
         }
+    }
+}
+
+/// Shows each observer.
+fn each<T>(state: &State<T>, mut show: impl FnMut(Observer)) {
+    let of = &state.observers;
+    let mut add = |what, origin: Origin, details| {
+        show(Observer {
+            what,
+            since: origin.since,
+            details,
+            location: origin.location(),
+        });
+    };
+    for seat in of.seats.iter() {
+        let details = Details::Watcher {
+            len: seat.len(),
+            capacity: seat.capacity(),
+            missed: seat.missed,
+            asleep: seat.asleep.is_some(),
+        };
+        add("watcher", seat.origin, details);
+    }
+    for (what, origin, polled, decided) in of.waits.iter().flat_map(|waits| waits.list()) {
+        add(what, origin, Details::Wait { polled, decided });
+    }
+    for seat in of.calls.iter().flat_map(|calls| calls.iter()) {
+        let details = Details::Callback {
+            runs: seat.runs,
+            panics: seat.panics,
+            longest: seat.longest,
+            running: seat.is_running(),
+        };
+        add("callback", seat.origin, details);
+    }
+    for place in of.line.iter() {
+        add("paced", place.origin, Details::Paced);
+    }
+    for tie in of.ties.iter().flat_map(|ties| ties.iter()) {
+        add(tie.what, tie.origin, Details::Derived);
+    }
+}
+
+/// `Debug` of a state: its value, and who observes it, a row each, so that whatever holds the state and hangs can be
+/// printed as it is. `peek` shows the state, if this thread may look.
+pub(crate) fn debug<T: fmt::Debug>(
+    mut shown: fmt::DebugStruct<'_, '_>,
+    peek: impl FnOnce(&mut dyn FnMut(&T, Option<&State<T>>)) -> Option<()>,
+) -> fmt::Result {
+    let seen = peek(&mut |value, state| {
+        shown.field("value", value);
+        if let Some(state) = state {
+            shown.field("version", &state.seq);
+            shown.field("views", &state.observers.views());
+            shown.field("observers", &Rows(state));
+        }
+    });
+    if seen.is_none() {
+        shown.field("value", &format_args!("<locked>"));
+    }
+    shown.finish_non_exhaustive()
+}
+
+struct Rows<'a, T>(&'a State<T>);
+
+impl<T> fmt::Debug for Rows<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = f.debug_list();
+        each(self.0, |observer| {
+            rows.entry(&format_args!("{observer}"));
+        });
+        rows.finish()
     }
 }
 

@@ -76,7 +76,7 @@ impl<T: PartialEq> SetPaced<'_, T> {
     fn poll_set(&mut self, waker: Option<&Waker>) -> Poll<bool> {
         assert!(
             self.value.is_some(),
-            "onlooker: a paced set was polled after it had set"
+            "onlooker: a paced set was polled after it had set, which it does once; make another one"
         );
         let place = self.place;
         // Cloned before the lock; whoever is left over is dropped after it.

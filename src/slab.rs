@@ -90,7 +90,7 @@ impl<V> Slab<V> {
     pub(crate) fn join_with(&mut self, make: impl FnOnce() -> V) -> Key {
         assert!(
             self.slots.len() < u32::MAX as usize,
-            "onlooker: too many observers"
+            "onlooker: a state has 4,294,967,295 observers of one kind, which is all there can be; drop those that nobody needs"
         );
         let key = self.next_key();
         if self.slots.len() == self.slots.capacity() {

@@ -13,6 +13,13 @@ compile_error!(
     "onlooker needs a lock: enable the feature `std` (the default), or `critical-section` on targets without std"
 );
 
+// As `--all-features` would have it; else a linker says so, in its own way.
+#[cfg(all(test, feature = "critical-section", not(loom)))]
+compile_error!(
+    "onlooker's tests do not link with `critical-section`, whose lock a program has to bring: `cargo test --features \
+     smol,async-std,tokio`, and for that lock `cargo test --features critical-section --test interrupts`"
+);
+
 pub(crate) use backend::{Held, Lock, Once};
 
 #[cfg(not(loom))]

@@ -1,6 +1,7 @@
 //! The looking face: a value without the right to set it.
 
 use crate::cell::{Shared, State};
+use crate::inspect::debug;
 use crate::look::looking;
 use crate::observers::{Left, Method, Place, Test};
 use crate::sync::Arc;
@@ -140,13 +141,6 @@ impl<T> RefUnwindSafe for View<T> {}
 
 impl<T: fmt::Debug> fmt::Debug for View<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("View");
-        let seen = self.shared.peek(|value| {
-            shown.field("value", value);
-        });
-        if seen.is_none() {
-            shown.field("value", &format_args!("<locked>"));
-        }
-        shown.finish_non_exhaustive()
+        debug(f.debug_struct("View"), |show| self.shared.peek(show))
     }
 }

@@ -32,6 +32,9 @@ use seek::give;
 /// A plain thread waits with [`wait`](Wait::wait), [`wait_timeout`](Wait::wait_timeout) or
 /// [`wait_deadline`](Wait::wait_deadline).
 ///
+/// What gave up is gone: in a loop with a deadline in each round wait on a [`Watcher`](crate::Watcher), whose waits go on
+/// where the one before stopped.
+///
 /// It borrows the `Watched`. What a spawned task takes along is an [`OwnedWait`], of a [`View`](crate::View).
 ///
 /// # Cancel safety
@@ -317,7 +320,8 @@ impl<'s, U, S: Deref<Target = dyn Asks + 's>> Body<U, S> {
     fn ask(&mut self, waker: Option<&Waker>) -> Poll<Result<U, Failure>> {
         assert!(
             !self.done,
-            "onlooker: a wait was polled after it had given its output"
+            "onlooker: a wait was polled after it had given its output, which it does once; make another one, or ask \
+                `is_terminated` before"
         );
         let (polled, done) = (&mut self.polled, &mut self.done);
         (self.ask)(&*self.state, self.key, waker, polled, done)

@@ -1,6 +1,7 @@
 //! The public face: a value that hides no state from those who watch it.
 
 use crate::cell::{Cell, Shared, State};
+use crate::inspect::debug;
 use crate::look::looking;
 use crate::observers::{Method, Shown, Test};
 use crate::paced::{SetPaced, try_set_paced};
@@ -447,13 +448,6 @@ impl<T> From<T> for Watched<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Watched<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Watched");
-        let seen = self.cell.peek(|value| {
-            shown.field("value", value);
-        });
-        if seen.is_none() {
-            shown.field("value", &format_args!("<locked>"));
-        }
-        shown.finish_non_exhaustive()
+        debug(f.debug_struct("Watched"), |show| self.cell.peek(show))
     }
 }

@@ -41,6 +41,40 @@ fn states_views_readers_and_transitions_show_their_values() {
     }
 }
 
+/// What holds states and derives `Debug`, printed when it hangs, says who is to blame.
+#[test]
+fn debug_of_what_hangs_shows_who_waits_and_for_what() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "to be printed")]
+    struct Shop {
+        orders: &'static Watched<u32>,
+        shelf: onlooker::View<u32>,
+    }
+
+    let (orders, shelf) = (leaked(0), leaked(0));
+    let forgotten = orders.watch_bounded(1, Overflow::DropOldest);
+    let waiting = shelf.wait_for(5);
+    orders.set(1);
+    let mut set = orders.set_paced(2);
+    assert!(pending(&mut set));
+    let shop = Shop {
+        orders,
+        shelf: shelf.view(),
+    };
+    let shown = format!("{shop:?}");
+    for row in [
+        "Watched { value: 1, version: 1, views: 0, observers: [\
+         watcher since version 0: 1 of 1 buffered, 0 missed, not waiting",
+        "paced since version 1: waits for room",
+        "View { value: 0, version: 0, views: 1, observers: [\
+         wait_for since version 0: waiting, never polled",
+    ] {
+        assert!(shown.contains(row), "{shown}");
+    }
+    drop((forgotten, waiting, set));
+    assert!(format!("{orders:?}").contains("observers: []"));
+}
+
 #[test]
 fn what_has_no_value_says_its_name_and_needs_none() {
     /// Not even `Debug`.

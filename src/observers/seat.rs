@@ -153,7 +153,8 @@ impl<V> Ring<V> {
         let had = capacity <= isize::MAX as usize / 2 && room.try_reserve_exact(capacity).is_ok();
         assert!(
             had,
-            "onlooker: there is no memory for a watcher's capacity of {capacity} transitions"
+            "onlooker: there is no memory for a watcher's capacity of {capacity} transitions; take what it needs at most, or \
+             `watch`, whose buffer grows as it must"
         );
         drop(room);
         Self {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! **A wait is decided in the critical section of the commit that matches it**: what any thread sees after that commit
-//! includes the decision. (Models `join_*`; `histories.rs`.)
+//! includes the decision. (Models `join_*`; `histories/one.rs`.)
 
 use super::{Origin, Outgoing};
 use crate::slab::{Key, Slab};

@@ -26,4 +26,5 @@ pub mod world;
 
 #[allow(unused_imports)] // the tests take different halves
 pub use compare::{fails, run, shrink};
+#[allow(unused_imports)] // the fuzz target takes the bytes
 pub use ops::{Op, decode};
