@@ -267,7 +267,7 @@ impl<T> Test<T> {
     #[inline(never)]
     #[track_caller]
     fn register(
-        self,
+        &mut self,
         shared: &Shared<T>,
         method: Method,
         start: Start,
@@ -276,25 +276,23 @@ impl<T> Test<T> {
     ) -> Key {
         let origin = Origin::at(0);
         shared.register(left, |state, left| {
-            let looked = match &state.value {
-                _ if method.counts() => self.look(Shown::Lookers(state.observers.lookers())),
-                Some(value) if start == Start::Now => self.look(Shown::Present(value)),
-                _ => Err(self),
-            };
-            let (test, target) = match looked {
-                Ok((outcome, target)) => (Ok(outcome), target),
-                Err(test) if state.open => (Err(test), None),
-                Err(Test::Equal(target, _)) => (Ok(Outcome::Closed(None)), Some(target)),
-                Err(Test::Judged(predicate)) => (Ok(Outcome::Closed(Some(predicate))), None),
-            };
-            if core::mem::needs_drop::<T>() {
-                left.extend(target.map(Thing::Value));
-            }
+            let lookers = state.observers.lookers();
             if owned {
                 state.observers.join_view(left);
             }
             let origin = origin.since(state.seq);
-            let key = state.observers.waits().join(test, owned, method, origin);
+            let waits = state.observers.waits();
+            let key = waits.join(self, owned, method, origin);
+            let shown = match &state.value {
+                _ if method.counts() => Some(Shown::Lookers(lookers)),
+                Some(value) if start == Start::Now => Some(Shown::Present(value)),
+                _ => None,
+            };
+            waits.look(key, shown.as_ref(), state.open, |target| {
+                if core::mem::needs_drop::<T>() {
+                    left.push(Thing::Value(target));
+                }
+            });
             state.observers.fit_values();
             key
         })
@@ -345,7 +343,7 @@ impl<'a, U: 'static> Wait<'a, U> {
     pub(crate) fn new<T: Send + 'static>(
         cell: &'a Cell<T>,
         method: Method,
-        test: Test<T>,
+        mut test: Test<T>,
         start: Start,
     ) -> Self {
         let mut left = Left::new();
@@ -360,7 +358,7 @@ impl<U: 'static> OwnedWait<U> {
     pub(crate) fn new<T: Send + 'static>(
         shared: &Arc<Shared<T>>,
         method: Method,
-        test: Test<T>,
+        mut test: Test<T>,
         start: Start,
     ) -> Self {
         let mut left = Left::new();

@@ -13,7 +13,7 @@
 
 use super::{Origin, Outgoing};
 use crate::slab::{Key, Slab};
-use crate::sync::{Inside, Panic, catch, enter};
+use crate::sync::{Inside, Panic, Slot, catch, enter};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -41,11 +41,11 @@ pub(crate) trait Predicate<T>: Send {
     fn give(&mut self, into: &mut dyn Any);
 }
 
-/// What a wait waits for.
+/// What a wait waits for, until it sits at its desk. Handed on by its address: a value may be large.
 pub(crate) enum Test<T> {
     /// An equal value, with `T`'s own code: writers do not ask for these bounds.
-    Equal(T, Code<T>),
-    Judged(Box<dyn Predicate<T>>),
+    Equal(Slot<T>, Code<T>),
+    Judged(Option<Box<dyn Predicate<T>>>),
 }
 
 /// How to find targets that a value is equal to, and how to clone it.
@@ -144,15 +144,19 @@ impl<V> Dense<V> {
         (self.owners.len() - 1) as u32
     }
 
-    /// Takes a test out; says whose is at its place now.
+    /// Takes a test out; the one that takes its place is told.
     #[inline]
-    fn remove(&mut self, place: u32) -> (V, Option<u32>) {
+    fn remove<T>(&mut self, place: u32, desks: &mut Slab<Desk<T>>) -> V {
         let test = self.tests.swap_remove(place as usize);
         self.owners.swap_remove(place as usize);
         if self.owners.capacity() > 64.max(4 * self.owners.len()) {
             self.give_back();
         }
-        (test, self.owners.get(place as usize).copied())
+        let moved = self.owners.get(place as usize);
+        if let Some(desk) = moved.and_then(|owner| desks.at(*owner)) {
+            desk.at = place;
+        }
+        test
     }
 
     #[cold]
@@ -214,28 +218,28 @@ impl<T> Waits<T> {
         self.desks.len()
     }
 
-    /// A wait sits down, with what it waits for or what it has already.
+    /// A wait sits down, with what it waits for.
     #[inline]
     pub(crate) fn join(
         &mut self,
-        test: Result<Outcome<T>, Test<T>>,
+        test: &mut Test<T>,
         owned: bool,
         method: Method,
         origin: Origin,
     ) -> Key {
         let owner = self.desks.next_key().index();
-        let (at, equal, outcome) = match test {
-            Err(Test::Equal(target, code)) => {
-                self.code = Some(code);
-                (self.targets.join(target, owner), true, None)
+        let (at, equal) = match test {
+            Test::Equal(target, code) => {
+                self.code = Some(*code);
+                (self.targets.join(target.give(), owner), true)
             }
-            Err(Test::Judged(predicate)) => {
+            Test::Judged(predicate) => {
                 self.counting += usize::from(method.counts());
-                (self.predicates.join(predicate, owner), false, None)
+                let at = predicate.take().map(|one| self.predicates.join(one, owner));
+                (at.unwrap_or(NONE), false)
             }
-            Ok(outcome) => (NONE, false, Some(outcome)),
         };
-        let key = self.desks.join_with(|| Desk {
+        self.desks.join_with(|| Desk {
             outcome: None,
             waker: None,
             origin,
@@ -244,27 +248,33 @@ impl<T> Waits<T> {
             equal,
             polled: false,
             owned,
-        });
-        if let (Some(desk), true) = (self.desks.at(owner), outcome.is_some()) {
-            desk.outcome = outcome;
-        }
-        key
+        })
     }
 
-    /// Takes a target or a predicate out of its list.
+    /// Shows what there is to the one that has just sat down, and closes it if there will be nothing else. `spent` is
+    /// given the target of one that is decided.
     #[inline]
-    fn withdraw(&mut self, equal: bool, place: u32) -> Outcome<T> {
-        let (withdrawn, moved) = if equal {
-            let (target, moved) = self.targets.remove(place);
-            (Outcome::Value(target), moved)
-        } else {
-            let (predicate, moved) = self.predicates.remove(place);
-            (Outcome::Judged(predicate), moved)
+    pub(crate) fn look(
+        &mut self,
+        key: Key,
+        shown: Option<&Shown<'_, T>>,
+        open: bool,
+        mut spent: impl FnMut(T),
+    ) {
+        let Some(desk) = self.desks.get(key) else {
+            return;
         };
-        if let Some(desk) = moved.and_then(|index| self.desks.at(index)) {
-            desk.at = place;
+        let (equal, place) = (desk.equal, desk.at as usize);
+        match shown {
+            Some(Shown::Present(value)) if equal => self.compare(place, value, &mut spent),
+            Some(shown) if !equal => self.judge(place, shown),
+            _ => {}
         }
-        withdrawn
+        if !open {
+            self.close(key, &mut spent);
+        }
+        // Nobody sleeps on it yet.
+        self.decided = NONE;
     }
 
     /// Where others moved up, their tests are told.
@@ -284,80 +294,98 @@ impl<T> Waits<T> {
 
     /// Shows one transition to every wait. Called inside the commit; runs `T`'s code and the predicates.
     pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, out: &mut Outgoing<'_, T>) {
-        if let Some((find, clone)) = self.code {
-            let mut below = self.targets.owners.len();
-            while below > 0 {
-                let found = match catch(|| find(&self.targets.tests, new, &mut below)) {
-                    Ok(false) => break,
-                    Ok(true) => catch(|| clone(new)),
-                    Err(panic) => Err(panic),
-                };
-                // Its place is then the last one's, who has been judged already.
-                let outcome = found.map_or_else(Outcome::panicked, Outcome::Value);
-                self.decide(true, below, |_| outcome, out);
-            }
-        }
-        self.judge(&Shown::Transition { seq, old, new }, out);
+        self.compare(0, new, &mut |target| out.discard(target));
+        self.judge(0, &Shown::Transition { seq, old, new });
         self.wake_decided(out);
     }
 
     /// Decides those who wait for a number of lookers.
     pub(crate) fn count(&mut self, lookers: usize, out: &mut Outgoing<'_, T>) {
         if self.counting > 0 {
-            self.judge(&Shown::Lookers(lookers), out);
+            self.judge(0, &Shown::Lookers(lookers));
             self.wake_decided(out);
         }
     }
 
-    /// Shows something to all predicates.
-    fn judge(&mut self, shown: &Shown<'_, T>, out: &mut Outgoing<'_, T>) {
-        let mut below = self.predicates.owners.len();
+    /// Compares a value with the targets from a place on. Whoever is decided has been looked at, as has the last one,
+    /// which then lies at its place.
+    fn compare(&mut self, from: usize, new: &T, spent: &mut impl FnMut(T)) {
+        let Some((find, clone)) = self.code else {
+            return;
+        };
+        let mut below = self.targets.owners.len() - from;
         while below > 0 {
+            let targets = &self.targets.tests[from..];
+            let found = match catch(|| find(targets, new, &mut below)) {
+                Ok(false) => break,
+                Ok(true) => catch(|| clone(new)),
+                Err(panic) => Err(panic),
+            };
+            let outcome = found.map_or_else(
+                |panic| Outcome::Panicked(Box::new((panic, None))),
+                Outcome::Value,
+            );
+            let owner = self.targets.owners[from + below];
+            spent(self.targets.remove((from + below) as u32, &mut self.desks));
+            self.decide(owner, outcome);
+        }
+    }
+
+    /// Shows something to the predicates from a place on.
+    fn judge(&mut self, from: usize, shown: &Shown<'_, T>) {
+        let mut below = self.predicates.owners.len();
+        while below > from {
             let predicates = &mut self.predicates.tests;
             let mut found = false;
             let judged = catch(|| {
                 let _inside = enter(Inside::Predicate);
-                while below > 0 && !found {
+                while below > from && !found {
                     below -= 1;
                     found = predicates[below].judge(shown);
                 }
             });
-            match judged {
-                Ok(()) if found => self.decide(false, below, Outcome::judged, out),
-                Ok(()) => {}
-                Err(panic) => {
-                    let outcome = |predicate| Outcome::Panicked(Box::new((panic, predicate)));
-                    self.decide(false, below, outcome, out);
-                }
+            if found || judged.is_err() {
+                let owner = self.predicates.owners[below];
+                let predicate = self.predicates.remove(below as u32, &mut self.desks);
+                let outcome = match judged {
+                    Ok(()) => Outcome::Judged(predicate),
+                    Err(panic) => Outcome::Panicked(Box::new((panic, Some(predicate)))),
+                };
+                self.decide(owner, outcome);
             }
         }
     }
 
-    /// Latches an outcome. Its waker follows, in the order in which the waits joined.
-    fn decide(
-        &mut self,
-        equal: bool,
-        place: usize,
-        outcome: impl FnOnce(Option<Box<dyn Predicate<T>>>) -> Outcome<T>,
-        out: &mut Outgoing<'_, T>,
-    ) {
-        let owner = if equal {
-            self.targets.owners[place]
+    /// Closes one that is not decided.
+    fn close(&mut self, key: Key, spent: &mut impl FnMut(T)) {
+        let Some(desk) = self.desks.get(key) else {
+            return;
+        };
+        if desk.outcome.is_some() {
+            return;
+        }
+        let (equal, place) = (desk.equal, desk.at);
+        let list = if equal {
+            &self.targets.owners
         } else {
-            self.predicates.owners[place]
+            &self.predicates.owners
         };
-        let predicate = match self.withdraw(equal, place as u32) {
-            Outcome::Judged(predicate) => Some(predicate),
-            Outcome::Value(target) => {
-                out.discard(target);
-                None
-            }
-            _ => unreachable!("that is all that lies in the lists"),
+        let owner = list[place as usize];
+        let predicate = if equal {
+            spent(self.targets.remove(place, &mut self.desks));
+            None
+        } else {
+            Some(self.predicates.remove(place, &mut self.desks))
         };
+        self.decide(owner, Outcome::Closed(predicate));
+    }
+
+    /// Latches an outcome. Its waker follows, in the order in which the waits joined.
+    fn decide(&mut self, owner: u32, outcome: Outcome<T>) {
         if let Some(desk) = self.desks.at(owner) {
             self.counting -= usize::from(desk.method.counts());
             // There was none to drop.
-            core::mem::forget(desk.outcome.replace(outcome(predicate)));
+            core::mem::forget(desk.outcome.replace(outcome));
             desk.at = self.decided;
             self.decided = owner;
         }
@@ -379,11 +407,10 @@ impl<T> Waits<T> {
         let mut at = self.desks.first();
         let mut forgotten = Vec::new();
         while let Some((key, desk)) = at {
-            let (equal, place) = (desk.equal, desk.at as usize);
-            if !desk.owned {
+            if desk.owned {
+                self.close(key, &mut |target| out.discard(target));
+            } else {
                 forgotten.push(key);
-            } else if desk.outcome.is_none() {
-                self.decide(equal, place, Outcome::Closed, out);
             }
             at = self.desks.after(key);
         }
@@ -434,7 +461,11 @@ impl<T> Waits<T> {
             Some(outcome) => outcome,
             None => {
                 self.counting -= usize::from(method.counts());
-                self.withdraw(equal, place)
+                if equal {
+                    Outcome::Value(self.targets.remove(place, &mut self.desks))
+                } else {
+                    Outcome::Judged(self.predicates.remove(place, &mut self.desks))
+                }
             }
         };
         Some((outcome, waker))
@@ -446,52 +477,5 @@ impl<T> Waits<T> {
             let decided = desk.outcome.is_some();
             (desk.method.name(), desk.origin, desk.polled, decided)
         })
-    }
-}
-
-impl<T> Test<T> {
-    /// What it makes of what there is already. If that decides it, the outcome, and the target it had, if any.
-    pub(crate) fn look(self, shown: Shown<'_, T>) -> Result<(Outcome<T>, Option<T>), Self> {
-        match (self, shown) {
-            (Test::Equal(target, code), Shown::Present(value)) => {
-                let found = catch(|| {
-                    let (find, clone) = code;
-                    let equal = find(core::slice::from_ref(&target), value, &mut 1);
-                    equal.then(|| clone(value))
-                });
-                match found.transpose() {
-                    None => Err(Test::Equal(target, code)),
-                    Some(found) => {
-                        let outcome = found.map_or_else(Outcome::panicked, Outcome::Value);
-                        Ok((outcome, Some(target)))
-                    }
-                }
-            }
-            (Test::Judged(mut predicate), shown) => {
-                let judged = catch(|| {
-                    let _inside = enter(Inside::Predicate);
-                    predicate.judge(&shown)
-                });
-                match judged {
-                    Ok(false) => Err(Test::Judged(predicate)),
-                    Ok(true) => Ok((Outcome::Judged(predicate), None)),
-                    Err(panic) => Ok((Outcome::Panicked(Box::new((panic, Some(predicate)))), None)),
-                }
-            }
-            (test, _) => Err(test),
-        }
-    }
-}
-
-impl<T> Outcome<T> {
-    fn judged(predicate: Option<Box<dyn Predicate<T>>>) -> Self {
-        match predicate {
-            Some(predicate) => Outcome::Judged(predicate),
-            None => unreachable!("only a predicate is judged"),
-        }
-    }
-
-    fn panicked(panic: Panic) -> Self {
-        Outcome::Panicked(Box::new((panic, None)))
     }
 }

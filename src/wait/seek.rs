@@ -12,7 +12,7 @@ impl<T> Test<T> {
     where
         T: Clone + PartialEq,
     {
-        Test::Equal(target, (find_equal::<T>, T::clone))
+        Test::Equal(Slot(Some(target)), (find_equal::<T>, T::clone))
     }
 
     /// A value that a function makes something of.
@@ -29,10 +29,8 @@ impl<T> Test<T> {
     pub(crate) fn shown<U: Send + 'static>(
         seek: impl FnMut(&Shown<'_, T>) -> Option<U> + Send + 'static,
     ) -> Self {
-        Test::Judged(Box::new(Seek {
-            seek,
-            found: Slot(None),
-        }))
+        let found = Slot(None);
+        Test::Judged(Some(Box::new(Seek { seek, found })))
     }
 
     /// Any transition.
@@ -40,7 +38,7 @@ impl<T> Test<T> {
     where
         T: Clone + Send + 'static,
     {
-        Test::Judged(Box::new(SeekChange { found: None }))
+        Test::Judged(Some(Box::new(SeekChange { found: None })))
     }
 }
 
