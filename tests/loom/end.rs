@@ -87,6 +87,26 @@ fn end_while_the_last_view_goes() {
 }
 
 #[test]
+fn end_while_the_last_wait_goes() {
+    explore("end_wait", None, || {
+        let value = std::sync::Arc::new(1);
+        let state = Watched::new(value.clone());
+        let (pending, found) = {
+            let view = state.view();
+            (view.wait_for(2.into()), view.wait_for(3.into()))
+        };
+        let ending = thread::spawn(move || {
+            state.set(3.into());
+            drop(state);
+        });
+        drop(pending);
+        assert_eq!(block_on(found), Ok(3.into()));
+        ending.join().unwrap();
+        assert_eq!(std::sync::Arc::strong_count(&value), 1);
+    });
+}
+
+#[test]
 fn end_while_somebody_registers() {
     explore("end_register", 5, || {
         let freed = std::sync::Arc::new(());
