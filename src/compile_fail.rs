@@ -1,4 +1,5 @@
-//! What must not compile, each with the error that the compiler gives today. Built by `cargo test --doc` alone.
+//! What must not compile, each with the error that the compiler gives today. Built by `cargo test --doc` alone. What it says
+//! in our own words is in `tests/messages.rs`.
 //!
 //! A wait cannot outlive its state ("cannot move out of `state` because it is borrowed"):
 //!
@@ -94,66 +95,4 @@
 //! ```compile_fail,E0277
 //! let state = onlooker::Watched::new(std::rc::Rc::new(0));
 //! std::thread::scope(|scope| { scope.spawn(|| state.version()); });
-//! ```
-//!
-//! A wait that nobody awaits and a guard that nobody keeps are warned of:
-//!
-//! ```compile_fail
-//! #![deny(unused_must_use)]
-//! onlooker::Watched::new(0).wait_for(1);
-//! ```
-//!
-//! ```
-//! #![deny(unused_must_use)]
-//! drop(onlooker::Watched::new(0).wait_for(1));
-//! ```
-//!
-//! ```compile_fail
-//! #![deny(unused_must_use)]
-//! onlooker::Watched::new(0).on_change(|_| ());
-//! ```
-//!
-//! ```
-//! #![deny(unused_must_use)]
-//! drop(onlooker::Watched::new(0).on_change(|_| ()));
-//! ```
-//!
-//! ```compile_fail
-//! #![deny(unused_must_use)]
-//! onlooker::Watched::new(0).set_paced(1);
-//! ```
-//!
-//! ```
-//! #![deny(unused_must_use)]
-//! drop(onlooker::Watched::new(0).set_paced(1));
-//! ```
-//!
-//! ```compile_fail
-//! #![deny(unused_must_use)]
-//! onlooker::Watched::new(0).view().wait_for(1);
-//! ```
-//!
-//! ```
-//! #![deny(unused_must_use)]
-//! drop(onlooker::Watched::new(0).view().wait_for(1));
-//! ```
-//!
-//! ```compile_fail
-//! #![deny(unused_must_use)]
-//! onlooker::Watched::new(0).watch();
-//! ```
-//!
-//! ```
-//! #![deny(unused_must_use)]
-//! drop(onlooker::Watched::new(0).watch());
-//! ```
-//!
-//! ```compile_fail
-//! #![deny(unused_must_use)]
-//! onlooker::Watched::new(0).watch().recv();
-//! ```
-//!
-//! ```
-//! #![deny(unused_must_use)]
-//! drop(onlooker::Watched::new(0).watch().recv());
 //! ```

@@ -360,7 +360,7 @@ fn follow_by_map<T, U: PartialEq + Send + 'static>(
         let followed = made.and_then(|value| {
             let followed = to.enter(&mut left, |state, _| {
                 let present = state.value.as_ref();
-                let differs = in_predicate(|| present.is_some_and(|present| *present != value));
+                let differs = in_predicate(|| present.is_some_and(|present| value != *present));
                 if let Ok(true) = differs {
                     to.follow(&this, state, value, flow);
                     if state.observers.has_followers() {

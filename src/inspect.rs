@@ -172,16 +172,23 @@ impl<T> fmt::Debug for Rows<'_, T> {
     }
 }
 
+/// So many of something.
+struct Many(u64, &'static str);
+
+impl fmt::Display for Many {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(many, what) = self;
+        write!(f, "{many} {what}{}", if *many == 1 { "" } else { "s" })
+    }
+}
+
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            version,
-            views,
-            observers,
-        } = self;
-        let count = observers.len();
-        write!(f, "version {version}, {views} views, {count} observers")?;
-        observers
+        let version = self.version;
+        let views = Many(self.views as u64, "view");
+        let observers = Many(self.observers.len() as u64, "observer");
+        write!(f, "version {version}, {views}, {observers}")?;
+        self.observers
             .iter()
             .try_for_each(|observer| write!(f, "\n  {observer}"))
     }
@@ -229,7 +236,7 @@ impl fmt::Display for Details {
                 longest,
                 running,
             } => {
-                write!(f, "{runs} runs, {panics} panics")?;
+                write!(f, "{}, {}", Many(*runs, "run"), Many(*panics, "panic"))?;
                 if let Some(longest) = longest {
                     write!(f, ", the longest {longest:?}")?;
                 }

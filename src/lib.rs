@@ -119,7 +119,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
-#[cfg(any(feature = "std", not(feature = "critical-section")))]
+#[cfg(feature = "std")]
 extern crate std;
 
 // The faces.

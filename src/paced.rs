@@ -91,7 +91,7 @@ impl<T: PartialEq> SetPaced<'_, T> {
             };
             if may_set(writing, place) {
                 // The user's code comes before anything moves.
-                let changes = *writing.state.value() != *value;
+                let changes = *value != *writing.state.value();
                 let line = &mut writing.state.observers.line;
                 let (own, next) = match place {
                     Some(key) => line.leave(key),
@@ -146,7 +146,7 @@ pub(crate) fn try_set_paced<T: PartialEq>(cell: &Cell<T>, value: T) -> Result<bo
         let Some(value) = &mut slot.0 else {
             unreachable!("it was put there above")
         };
-        if *writing.state.value() == *value {
+        if *value == *writing.state.value() {
             return Some(false);
         }
         let sets = may_set(writing, None);

@@ -7,7 +7,7 @@
 //! leaves its name on it; only who finds the lock taken reads the name, so the check is two plain stores on the fast
 //! path.
 
-// What follows then is std's, so that this is the only error.
+// With a back-end that is none, so that this is the only error, on targets without std too.
 #[cfg(not(any(feature = "std", feature = "critical-section")))]
 compile_error!(
     "onlooker needs a lock: enable the feature `std` (the default), or `critical-section` on targets without std"
@@ -179,7 +179,7 @@ pub(crate) fn ring<R>(operation: impl FnOnce() -> R) -> R {
 
 mod panics;
 
-#[cfg(all(not(feature = "critical-section"), not(loom)))]
+#[cfg(all(feature = "std", not(feature = "critical-section"), not(loom)))]
 #[path = "sync/std.rs"]
 mod backend;
 
@@ -189,6 +189,10 @@ mod backend;
 
 #[cfg(loom)]
 #[path = "sync/loom.rs"]
+mod backend;
+
+#[cfg(not(any(feature = "std", feature = "critical-section")))]
+#[path = "sync/none.rs"]
 mod backend;
 
 #[cfg(not(loom))]
@@ -277,7 +281,7 @@ macro_rules! per_thread {
     ($(#[$meta:meta])* fn $name:ident() -> $type:ty = $init:expr) => {
         $(#[$meta])*
         fn $name<R>(f: impl FnOnce(&mut $type) -> R) -> R {
-            #[cfg(not(any(loom, all(feature = "critical-section", not(feature = "std")))))]
+            #[cfg(all(feature = "std", not(loom)))]
             {
                 std::thread_local!(
                     static IT: core::mem::ManuallyDrop<core::cell::RefCell<$type>> =
@@ -290,7 +294,7 @@ macro_rules! per_thread {
                 loom::thread_local!(static IT: core::cell::RefCell<$type> = core::cell::RefCell::new($init));
                 IT.with(|it| f(&mut it.borrow_mut()))
             }
-            #[cfg(all(feature = "critical-section", not(feature = "std")))]
+            #[cfg(not(feature = "std"))]
             {
                 static IT: $crate::sync::Lock<$type> = $crate::sync::Lock::new($init);
                 IT.with(f)
@@ -321,13 +325,13 @@ mod place {
 
     const OUTSIDE: Here = (Inside::Nothing, false);
 
-    #[cfg(not(any(loom, all(feature = "critical-section", not(feature = "std")))))]
+    #[cfg(all(feature = "std", not(loom)))]
     std::thread_local!(static HERE: core::cell::Cell<Here> = const { core::cell::Cell::new(OUTSIDE) });
 
     #[cfg(loom)]
     loom::thread_local!(static HERE: core::cell::Cell<Here> = core::cell::Cell::new(OUTSIDE));
 
-    #[cfg(not(all(feature = "critical-section", not(feature = "std"))))]
+    #[cfg(feature = "std")]
     #[inline]
     fn here<R>(f: impl FnOnce(&core::cell::Cell<Here>) -> R) -> R {
         HERE.with(f)
@@ -340,6 +344,11 @@ mod place {
         static HERE: critical_section::Mutex<core::cell::Cell<Here>> =
             critical_section::Mutex::new(core::cell::Cell::new(OUTSIDE));
         critical_section::with(|cs| f(HERE.borrow(cs)))
+    }
+
+    #[cfg(not(any(feature = "std", feature = "critical-section")))]
+    fn here<R>(f: impl FnOnce(&core::cell::Cell<Here>) -> R) -> R {
+        f(&core::cell::Cell::new(OUTSIDE))
     }
 
     super::per_thread! {

@@ -1,5 +1,5 @@
 //! Which types may go to another thread, be shared between threads, move after they were polled, and be looked at after
-//! a panic. One table, for every set of features.
+//! a panic. One table, for every set of features: `.ci/no-std` runs it without std too.
 
 #![allow(clippy::needless_borrow)]
 
@@ -346,4 +346,39 @@ fn owned_things_borrow_nothing() {
     owned(state.watch().values());
     owned(state.on_change(|_| ()));
     owned(view.map(Option::is_some));
+}
+
+/// The lock that a program brings along.
+#[cfg(feature = "critical-section")]
+mod lock {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+
+    thread_local! {
+        static HERE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    struct One;
+
+    critical_section::set_impl!(One);
+
+    // SAFETY: one thread is inside at a time, and on that thread it nests.
+    unsafe impl critical_section::Impl for One {
+        unsafe fn acquire() -> bool {
+            let outermost = !HERE.replace(true);
+            while outermost && TAKEN.swap(true, SeqCst) {
+                std::thread::yield_now();
+            }
+            outermost
+        }
+
+        unsafe fn release(outermost: bool) {
+            if outermost {
+                HERE.set(false);
+                TAKEN.store(false, SeqCst);
+            }
+        }
+    }
 }

@@ -2,12 +2,14 @@
 
 mod common;
 
-use common::{leaked, message, panics};
+use common::{in_time, leaked, message, panics};
 use onlooker::{Overflow, Watched};
+use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 type Hook = RefCell<Option<Box<dyn Fn()>>>;
 
@@ -17,7 +19,7 @@ thread_local! {
     static ON_EQ: Hook = const { RefCell::new(None) };
 }
 
-type Key = &'static std::thread::LocalKey<Hook>;
+type Key = &'static thread::LocalKey<Hook>;
 
 /// Runs the hook, but not inside itself.
 fn run(hook: Key) {
@@ -150,6 +152,49 @@ fn a_drop_may_set_the_state() {
     while one.try_recv().is_ok() {}
     assert_eq!(one.seen().0, state.read(|value| value.0));
     assert!(seq > 2, "the drops did set");
+}
+
+#[test]
+fn whoever_could_see_the_value_last_drops_it_outside_every_lock() {
+    type Keep = fn(&Watched<Hostile>) -> Box<dyn Any>;
+    let lasts: [(&str, Keep); 8] = [
+        ("the state itself", |_| Box::new(())),
+        ("a view", |state| Box::new(state.view())),
+        ("a pending wait", |state| {
+            Box::new(state.view().wait_for(Hostile(9)))
+        }),
+        ("a decided wait", |state| {
+            Box::new(state.view().wait_until(|value| value.0 == 1))
+        }),
+        ("a watcher", |state| Box::new(state.watch())),
+        ("a watcher's view", |state| Box::new(state.watch().view())),
+        ("a derived view", |state| {
+            Box::new(state.view().map(|value| Hostile(value.0)))
+        }),
+        ("a pair", |state| Box::new(state.view().zip(&state.view()))),
+    ];
+    in_time(move || {
+        for (name, keep) in lasts {
+            let state = Watched::new(Hostile(0));
+            let kept = keep(&state);
+            let guards = RefCell::new(Vec::from([(); 8].map(|()| state.on_change(|_| ()))));
+            state.replace(Hostile(1));
+            let (drops, count) = counter();
+            let calls = move || {
+                // Its own state, by what is left of it; from another thread, which would wait for a lock that is held here.
+                if let Some(guard) = guards.borrow_mut().pop() {
+                    thread::spawn(move || drop(guard)).join().unwrap();
+                }
+                assert!(leaked(0).set(1));
+                count.fetch_add(1, SeqCst);
+            };
+            hooked(&ON_DROP, calls, || {
+                drop(state);
+                drop(kept);
+            });
+            assert!(drops.load(SeqCst) > 0, "{name}");
+        }
+    });
 }
 
 #[test]

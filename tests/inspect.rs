@@ -266,6 +266,36 @@ fn a_derived_view_and_a_paced_setter_are_shown_as_what_they_are() {
 }
 
 #[test]
+fn it_speaks_of_one_as_of_one_and_of_others_as_of_several() {
+    let state = Watched::new(0);
+    assert_eq!(
+        state.inspect().to_string(),
+        "version 0, 0 views, 0 observers"
+    );
+    let mut views = vec![state.view()];
+    let callback = state.on_change(|change| assert_ne!(change.new, 1));
+    let said = state.inspect().to_string();
+    assert!(
+        said.starts_with("version 0, 1 view, 1 observer\n"),
+        "{said}"
+    );
+    assert!(said.contains(": 0 runs, 0 panics"), "{said}");
+    state.set(1);
+    let said = state.inspect().to_string();
+    assert!(said.contains(": 1 run, 1 panic, the longest "), "{said}");
+    state.set(2);
+    views.push(state.view());
+    let wait = state.wait_for(9);
+    let said = state.inspect().to_string();
+    assert!(
+        said.starts_with("version 2, 2 views, 2 observers\n"),
+        "{said}"
+    );
+    assert!(said.contains(": 2 runs, 1 panic, "), "{said}");
+    drop((wait, callback));
+}
+
+#[test]
 fn it_can_be_asked_inside_a_callback_and_inside_another_states_closure() {
     let (state, other) = (leaked(0), Watched::new(0));
     let shown = Arc::new(Mutex::new(Vec::new()));

@@ -52,6 +52,11 @@ fn everything_at_once_makes_one_order_and_exact_counts() {
         })
         .collect();
 
+    // Made before anything is set: on a busy machine a setter may be done before the next line runs here.
+    let values: Vec<_> = (1..=SETTERS)
+        .map(|name| state.wait_for((name, SETS)))
+        .collect();
+
     let mut all = state.watch();
     let mut asleep = state.watch();
     let mut oldest = state.watch_bounded(7, Overflow::DropOldest);
@@ -85,8 +90,7 @@ fn everything_at_once_makes_one_order_and_exact_counts() {
         for (name, wait) in (1..).zip(last_ones) {
             scope.spawn(move || assert_eq!(wait.wait(), name));
         }
-        for name in 1..=SETTERS {
-            let wait = state.wait_for((name, SETS));
+        for (name, wait) in (1..).zip(values) {
             scope.spawn(move || assert_eq!(wait.wait(), (name, SETS)));
         }
     });

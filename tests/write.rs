@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{panics, poll, ready};
+use common::{panics, pending, poll, ready};
 use onlooker::{Overflow, Watched};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::Poll;
@@ -308,4 +309,71 @@ fn a_set_that_is_stored_is_seen_by_a_wait_made_afterwards() {
     state.set(3);
     assert_eq!(ready(state.wait_for(3)), 3);
     assert_eq!(poll(&mut state.wait_for_next(3)), Poll::Pending);
+}
+
+thread_local! {
+    static COMPARED: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes who was compared with whom.
+#[derive(Clone, Debug)]
+struct Noted(u32);
+
+impl PartialEq for Noted {
+    fn eq(&self, other: &Self) -> bool {
+        COMPARED.with_borrow_mut(|compared| compared.push((self.0, other.0)));
+        self.0 == other.0
+    }
+}
+
+#[test]
+fn the_state_is_compared_with_what_is_waited_for_and_the_new_value_with_the_one_before() {
+    fn compared<R>(act: impl FnOnce() -> R) -> (R, Vec<(u32, u32)>) {
+        let result = act();
+        (result, COMPARED.take())
+    }
+    type Write = fn(&Watched<Noted>);
+    let writers: [(&str, Write); 7] = [
+        ("set", |s| _ = s.set(Noted(2))),
+        ("set_if", |s| s.set_if(Noted(2), |_| true).unwrap()),
+        ("update", |s| _ = s.update(|_| Noted(2))),
+        ("try_update", |s| _ = s.try_update(|_| Some(Noted(2)))),
+        ("modify", |s| _ = s.modify(|value| value.0 = 2)),
+        ("set_paced", |s| _ = s.set_paced(Noted(2)).wait()),
+        ("try_set_paced", |s| _ = s.try_set_paced(Noted(2))),
+    ];
+    for (name, write) in writers {
+        let state = Watched::new(Noted(1));
+        let mapped = state.view().map(|value| Noted(10 * value.0));
+        let (_, pairs) = compared(|| write(&state));
+        assert_eq!(pairs, [(2, 1), (20, 10)], "{name}");
+        drop(mapped);
+    }
+
+    let state = Watched::new(Noted(1));
+    let view = state.view();
+    let (wait, pairs) = compared(|| state.wait_for(Noted(9)));
+    assert_eq!(pairs, [(1, 9)]);
+    let (_, pairs) = compared(|| state.replace(Noted(2)));
+    assert_eq!(pairs, [(2, 9)]);
+    drop(wait);
+    let (wait, pairs) = compared(|| view.wait_for_not(Noted(2)));
+    assert_eq!(pairs, [(2, 2)]);
+    let (_, pairs) = compared(|| state.replace(Noted(3)));
+    assert_eq!(pairs, [(3, 2)]);
+    drop(wait);
+    let (wait, pairs) = compared(|| view.wait_for_next(Noted(9)));
+    assert_eq!(pairs, []);
+    let (_, pairs) = compared(|| state.replace(Noted(4)));
+    assert_eq!(pairs, [(4, 9)]);
+    drop(wait);
+    let (callback, pairs) = compared(|| state.on_value(Noted(9), |_| ()));
+    assert_eq!(pairs, [(4, 9)]);
+    let (_, pairs) = compared(|| state.replace(Noted(5)));
+    assert_eq!(pairs, [(5, 9)]);
+    drop(callback);
+    let mut watcher = view.watch();
+    state.replace(Noted(6));
+    let (_, pairs) = compared(|| pending(&mut watcher.wait_for(Noted(9))));
+    assert_eq!(pairs, [(5, 9), (6, 9)]);
 }

@@ -1,7 +1,8 @@
 //! The waits on one state, each judged inside the commit.
 //!
 //! A wait sits at a desk that it keeps until it leaves. What it waits for lies in a dense list beside others of its
-//! kind, so that a transition that matches nobody costs a walk over plain memory.
+//! kind, so that a transition that matches nobody costs a walk over plain memory. What it found takes that place, behind
+//! those that wait: there is one place for both, and it is there before it is needed.
 //!
 //! ```text
 //! waiting   the commit judges its test; who asks leaves a waker
@@ -12,7 +13,7 @@
 //! includes the decision. (Models `join_*`; `histories/one.rs`.)
 
 use super::{Origin, Outgoing};
-use crate::slab::{Key, Slab};
+use crate::slab::{Key, Slab, make_room};
 use crate::sync::{Inside, Panic, Slot, catch, enter};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -99,19 +100,33 @@ impl Method {
     pub(crate) const fn counts(self) -> bool {
         matches!(self, Method::Unwatched | Method::Watched)
     }
+
+    /// Whether it waits for an equal value.
+    const fn compares(self) -> bool {
+        matches!(self, Method::For | Method::ForNext)
+    }
 }
 
-/// A wait's place. It is filled and emptied where it is, piece by piece: as a whole it is large to move about.
-struct Desk<T> {
-    /// There once it is decided.
-    outcome: Option<Outcome<T>>,
+/// How far a wait has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    /// The match lies where the test lay.
+    Found,
+    /// The state is gone. Its target is, too; its predicate is for the waiter to drop.
+    Closed,
+    /// The user's code panicked over it.
+    Panicked,
+}
+
+/// A wait's place.
+struct Desk {
     waker: Option<Waker>,
     origin: Origin,
-    /// While it waits, where in its list its target or predicate lies; then the next one that the same commit decided.
+    /// Where in its list what belongs to it lies.
     at: u32,
     method: Method,
-    /// It waits for an equal value.
-    equal: bool,
+    stage: Stage,
     polled: bool,
     /// Of an `OwnedWait`, which outlives the `Watched`.
     owned: bool,
@@ -120,49 +135,106 @@ struct Desk<T> {
 /// What a wait leaves at its desk, to be dropped outside.
 pub(crate) type Held<T> = (Outcome<T>, Option<Waker>);
 
-/// An end of the list of those that were decided.
-const NONE: u32 = u32::MAX;
-
-/// Tests of one kind, and beside each the desk it belongs to, by its index.
+/// Things of one kind, and beside each the desk it belongs to, by its index. Those that wait come first, what is latched
+/// lies behind them.
 struct Dense<V> {
-    tests: Vec<V>,
+    things: Vec<V>,
     owners: Vec<u32>,
+    waiting: u32,
 }
 
 impl<V> Dense<V> {
     const fn new() -> Self {
         Self {
-            tests: Vec::new(),
+            things: Vec::new(),
             owners: Vec::new(),
+            waiting: 0,
         }
     }
 
     #[inline]
-    fn join(&mut self, test: V, owner: u32) -> u32 {
-        self.tests.push(test);
+    fn waiting(&self) -> usize {
+        self.waiting as usize
+    }
+
+    /// Adds something that is latched.
+    #[inline]
+    fn keep(&mut self, thing: V, owner: u32) -> u32 {
+        make_room(&mut self.things);
+        make_room(&mut self.owners);
+        self.things.push(thing);
         self.owners.push(owner);
         (self.owners.len() - 1) as u32
     }
 
-    /// Takes a test out; the one that takes its place is told.
+    /// Adds something that waits.
     #[inline]
-    fn remove<T>(&mut self, place: u32, desks: &mut Slab<Desk<T>>) -> V {
-        let test = self.tests.swap_remove(place as usize);
-        self.owners.swap_remove(place as usize);
+    fn join(&mut self, thing: V, owner: u32, desks: &mut Slab<Desk>) -> u32 {
+        let (last, place) = (self.keep(thing, owner), self.waiting);
+        self.swap(place, last, desks);
+        self.waiting += 1;
+        place
+    }
+
+    /// Whatever moves, its desk is told.
+    #[inline]
+    fn swap(&mut self, one: u32, other: u32, desks: &mut Slab<Desk>) {
+        if one == other {
+            return;
+        }
+        self.things.swap(one as usize, other as usize);
+        self.owners.swap(one as usize, other as usize);
+        for place in [one, other] {
+            if let Some(desk) = desks.at(self.owners[place as usize]) {
+                desk.at = place;
+            }
+        }
+    }
+
+    /// It waits no longer; says where it lies now. **The last one that waits takes its place.**
+    #[inline]
+    fn latch(&mut self, place: u32, desks: &mut Slab<Desk>) -> u32 {
+        self.waiting -= 1;
+        self.swap(place, self.waiting, desks);
+        self.waiting
+    }
+
+    /// Takes something out, latched or not.
+    #[inline]
+    fn remove(&mut self, mut place: u32, desks: &mut Slab<Desk>) -> V {
+        if place < self.waiting {
+            place = self.latch(place, desks);
+        }
+        self.swap(place, (self.owners.len() - 1) as u32, desks);
+        self.owners.pop();
+        let Some(thing) = self.things.pop() else {
+            unreachable!("there is one for each owner")
+        };
         if self.owners.capacity() > 64.max(4 * self.owners.len()) {
             self.give_back();
         }
-        let moved = self.owners.get(place as usize);
-        if let Some(desk) = moved.and_then(|owner| desks.at(*owner)) {
-            desk.at = place;
-        }
-        test
+        thing
     }
 
     #[cold]
     fn give_back(&mut self) {
         self.owners.shrink_to(2 * self.owners.len());
-        self.tests.shrink_to(2 * self.tests.len());
+        self.things.shrink_to(2 * self.things.len());
+    }
+
+    /// Wakes whoever was latched since so many waited.
+    #[inline]
+    fn wake_since<T>(&self, waited: usize, desks: &mut Slab<Desk>, out: &mut Outgoing<'_, T>) {
+        let mut at = self.waiting();
+        while at < waited {
+            // Fewer than that are there, if the user's code panicked over some.
+            let owner = self.owners.get(at).copied();
+            let desk = owner.and_then(|owner| desks.at(owner));
+            if let Some(waker) = desk.and_then(|desk| desk.waker.take()) {
+                out.wake(waker);
+            }
+            at += 1;
+        }
     }
 }
 
@@ -181,13 +253,13 @@ pub(crate) fn find_equal<T: PartialEq>(targets: &[T], new: &T, below: &mut usize
 }
 
 pub(crate) struct Waits<T> {
-    desks: Slab<Desk<T>>,
+    desks: Slab<Desk>,
     targets: Dense<T>,
     predicates: Dense<Box<dyn Predicate<T>>>,
+    /// What is left of those over whom the user's code panicked.
+    panicked: Dense<Box<Panicked<T>>>,
     /// There since the first wait for an equal value.
     code: Option<Code<T>>,
-    /// The first of those that the present commit decided.
-    decided: u32,
     /// How many wait for a number of lookers.
     counting: usize,
 }
@@ -207,8 +279,8 @@ impl<T> Waits<T> {
             desks: Slab::new(),
             targets: Dense::new(),
             predicates: Dense::new(),
+            panicked: Dense::new(),
             code: None,
-            decided: NONE,
             counting: 0,
         }
     }
@@ -228,24 +300,25 @@ impl<T> Waits<T> {
         origin: Origin,
     ) -> Key {
         let owner = self.desks.next_key().index();
-        let (at, equal) = match test {
+        let at = match test {
             Test::Equal(target, code) => {
                 self.code = Some(*code);
-                (self.targets.join(target.give(), owner), true)
+                self.targets.join(target.give(), owner, &mut self.desks)
             }
             Test::Judged(predicate) => {
                 self.counting += usize::from(method.counts());
-                let at = predicate.take().map(|one| self.predicates.join(one, owner));
-                (at.unwrap_or(NONE), false)
+                let Some(predicate) = predicate.take() else {
+                    unreachable!("it is taken once")
+                };
+                self.predicates.join(predicate, owner, &mut self.desks)
             }
         };
-        self.desks.join_with(|| Desk {
-            outcome: None,
+        self.desks.join(Desk {
             waker: None,
             origin,
             at,
             method,
-            equal,
+            stage: Stage::Waiting,
             polled: false,
             owned,
         })
@@ -264,46 +337,46 @@ impl<T> Waits<T> {
         let Some(desk) = self.desks.get(key) else {
             return;
         };
-        let (equal, place) = (desk.equal, desk.at as usize);
+        // The last of those that wait, and nobody sleeps on it yet.
+        let (compares, place) = (desk.method.compares(), desk.at as usize);
         match shown {
-            Some(Shown::Present(value)) if equal => self.compare(place, value, &mut spent),
-            Some(shown) if !equal => self.judge(place, shown),
+            Some(Shown::Present(value)) if compares => self.compare(place, value, &mut spent),
+            Some(shown) if !compares => self.judge(place, shown),
             _ => {}
         }
         if !open {
             self.close(key, &mut spent);
         }
-        // Nobody sleeps on it yet.
-        self.decided = NONE;
     }
 
-    /// Where others moved up, their tests are told.
+    /// Where desks moved up, what belongs to them is told.
     #[cold]
     fn moved(&mut self) {
         for (index, desk) in self.desks.iter_mut().enumerate() {
-            if desk.outcome.is_none() {
-                let owners = if desk.equal {
-                    &mut self.targets.owners
-                } else {
-                    &mut self.predicates.owners
-                };
-                owners[desk.at as usize] = index as u32;
-            }
+            let owners = match desk.stage {
+                Stage::Panicked => &mut self.panicked.owners,
+                Stage::Closed if desk.method.compares() => continue,
+                _ if desk.method.compares() => &mut self.targets.owners,
+                _ => &mut self.predicates.owners,
+            };
+            owners[desk.at as usize] = index as u32;
         }
     }
 
     /// Shows one transition to every wait. Called inside the commit; runs `T`'s code and the predicates.
     pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, out: &mut Outgoing<'_, T>) {
+        let waited = (self.targets.waiting(), self.predicates.waiting());
         self.compare(0, new, &mut |target| out.discard(target));
         self.judge(0, &Shown::Transition { seq, old, new });
-        self.wake_decided(out);
+        self.wake_since(waited, out);
     }
 
     /// Decides those who wait for a number of lookers.
     pub(crate) fn count(&mut self, lookers: usize, out: &mut Outgoing<'_, T>) {
         if self.counting > 0 {
+            let waited = (self.targets.waiting(), self.predicates.waiting());
             self.judge(0, &Shown::Lookers(lookers));
-            self.wake_decided(out);
+            self.wake_since(waited, out);
         }
     }
 
@@ -313,47 +386,67 @@ impl<T> Waits<T> {
         let Some((find, clone)) = self.code else {
             return;
         };
-        let mut below = self.targets.owners.len() - from;
+        let mut below = self.targets.waiting() - from;
         while below > 0 {
-            let targets = &self.targets.tests[from..];
+            let targets = &self.targets.things[from..];
             let found = match catch(|| find(targets, new, &mut below)) {
                 Ok(false) => break,
                 Ok(true) => catch(|| clone(new)),
                 Err(panic) => Err(panic),
             };
-            let outcome = found.map_or_else(
-                |panic| Outcome::Panicked(Box::new((panic, None))),
-                Outcome::Value,
-            );
+            let place = (from + below) as u32;
             let owner = self.targets.owners[from + below];
-            spent(self.targets.remove((from + below) as u32, &mut self.desks));
-            self.decide(owner, outcome);
+            match found {
+                Ok(value) => {
+                    let place = self.targets.latch(place, &mut self.desks);
+                    let target = &mut self.targets.things[place as usize];
+                    spent(core::mem::replace(target, value));
+                    self.decide(owner, Stage::Found);
+                }
+                Err(panic) => {
+                    spent(self.targets.remove(place, &mut self.desks));
+                    self.panic(owner, panic, None);
+                }
+            }
         }
     }
 
     /// Shows something to the predicates from a place on.
     fn judge(&mut self, from: usize, shown: &Shown<'_, T>) {
-        let mut below = self.predicates.owners.len();
+        let mut below = self.predicates.waiting();
         while below > from {
-            let predicates = &mut self.predicates.tests;
+            let predicates = &mut self.predicates.things;
             let mut found = false;
             let judged = catch(|| {
                 let _inside = enter(Inside::Predicate);
-                while below > from && !found {
+                found = predicates[from..below].iter_mut().rev().any(|predicate| {
                     below -= 1;
-                    found = predicates[below].judge(shown);
-                }
+                    predicate.judge(shown)
+                });
             });
             if found || judged.is_err() {
-                let owner = self.predicates.owners[below];
-                let predicate = self.predicates.remove(below as u32, &mut self.desks);
-                let outcome = match judged {
-                    Ok(()) => Outcome::Judged(predicate),
-                    Err(panic) => Outcome::Panicked(Box::new((panic, Some(predicate)))),
-                };
-                self.decide(owner, outcome);
+                let (place, owner) = (below as u32, self.predicates.owners[below]);
+                match judged {
+                    Ok(()) => {
+                        self.predicates.latch(place, &mut self.desks);
+                        self.decide(owner, Stage::Found);
+                    }
+                    Err(panic) => {
+                        let predicate = self.predicates.remove(place, &mut self.desks);
+                        self.panic(owner, panic, Some(predicate));
+                    }
+                }
             }
         }
+    }
+
+    #[cold]
+    fn panic(&mut self, owner: u32, panic: Panic, predicate: Option<Box<dyn Predicate<T>>>) {
+        let at = self.panicked.keep(Box::new((panic, predicate)), owner);
+        if let Some(desk) = self.desks.at(owner) {
+            desk.at = at;
+        }
+        self.decide(owner, Stage::Panicked);
     }
 
     /// Closes one that is not decided.
@@ -361,45 +454,36 @@ impl<T> Waits<T> {
         let Some(desk) = self.desks.get(key) else {
             return;
         };
-        if desk.outcome.is_some() {
+        if desk.stage != Stage::Waiting {
             return;
         }
-        let (equal, place) = (desk.equal, desk.at);
-        let list = if equal {
-            &self.targets.owners
-        } else {
-            &self.predicates.owners
-        };
-        let owner = list[place as usize];
-        let predicate = if equal {
+        let (compares, place) = (desk.method.compares(), desk.at);
+        let owner = if compares {
+            let owner = self.targets.owners[place as usize];
             spent(self.targets.remove(place, &mut self.desks));
-            None
+            owner
         } else {
-            Some(self.predicates.remove(place, &mut self.desks))
+            let owner = self.predicates.owners[place as usize];
+            self.predicates.latch(place, &mut self.desks);
+            owner
         };
-        self.decide(owner, Outcome::Closed(predicate));
+        self.decide(owner, Stage::Closed);
     }
 
-    /// Latches an outcome. Its waker follows, in the order in which the waits joined.
-    fn decide(&mut self, owner: u32, outcome: Outcome<T>) {
+    /// Latches how it ended. Its waker follows.
+    fn decide(&mut self, owner: u32, stage: Stage) {
         if let Some(desk) = self.desks.at(owner) {
             self.counting -= usize::from(desk.method.counts());
-            // There was none to drop.
-            core::mem::forget(desk.outcome.replace(outcome));
-            desk.at = self.decided;
-            self.decided = owner;
+            desk.stage = stage;
         }
     }
 
     /// Found from the last to the first, woken from the first to the last.
-    fn wake_decided(&mut self, out: &mut Outgoing<'_, T>) {
-        let mut at = core::mem::replace(&mut self.decided, NONE);
-        while let Some(desk) = self.desks.at(at) {
-            at = desk.at;
-            if let Some(waker) = desk.waker.take() {
-                out.wake(waker);
-            }
-        }
+    fn wake_since(&mut self, waited: (usize, usize), out: &mut Outgoing<'_, T>) {
+        self.targets.wake_since(waited.0, &mut self.desks, out);
+        self.predicates.wake_since(waited.1, &mut self.desks, out);
+        self.panicked
+            .wake_since(self.panicked.owners.len(), &mut self.desks, out);
     }
 
     /// The state ends: owned waits that are not decided are closed; what others have forgotten comes back.
@@ -408,14 +492,16 @@ impl<T> Waits<T> {
         let mut forgotten = Vec::new();
         while let Some((key, desk)) = at {
             if desk.owned {
+                let waker = desk.waker.take();
                 self.close(key, &mut |target| out.discard(target));
+                if let Some(waker) = waker {
+                    out.wake(waker);
+                }
             } else {
                 forgotten.push(key);
             }
             at = self.desks.after(key);
         }
-        // While those that are decided are known by their index nobody leaves.
-        self.wake_decided(out);
         let left = forgotten.into_iter().filter_map(|key| self.leave(key));
         left.collect()
     }
@@ -432,7 +518,7 @@ impl<T> Waits<T> {
         let Some(desk) = self.desks.get(key) else {
             unreachable!("a wait keeps its desk until it leaves")
         };
-        if desk.outcome.is_none() {
+        if desk.stage == Stage::Waiting {
             desk.polled |= waker.is_some();
             let known = desk.waker.as_ref();
             if sleeper.is_some() {
@@ -452,29 +538,27 @@ impl<T> Waits<T> {
     #[inline]
     pub(crate) fn leave(&mut self, key: Key) -> Option<Held<T>> {
         let desk = self.desks.get(key)?;
-        let (waker, outcome) = (desk.waker.take(), desk.outcome.take());
-        let (method, equal, place) = (desk.method, desk.equal, desk.at);
+        let waker = desk.waker.take();
+        let (method, stage, place) = (desk.method, desk.stage, desk.at);
+        let desks = &mut self.desks;
+        let outcome = match stage {
+            Stage::Panicked => Outcome::Panicked(self.panicked.remove(place, desks)),
+            Stage::Closed if method.compares() => Outcome::Closed(None),
+            Stage::Closed => Outcome::Closed(Some(self.predicates.remove(place, desks))),
+            _ if method.compares() => Outcome::Value(self.targets.remove(place, desks)),
+            _ => Outcome::Judged(self.predicates.remove(place, desks)),
+        };
+        self.counting -= usize::from(stage == Stage::Waiting && method.counts());
         if self.desks.vacate(key) {
             self.moved();
         }
-        let outcome = match outcome {
-            Some(outcome) => outcome,
-            None => {
-                self.counting -= usize::from(method.counts());
-                if equal {
-                    Outcome::Value(self.targets.remove(place, &mut self.desks))
-                } else {
-                    Outcome::Judged(self.predicates.remove(place, &mut self.desks))
-                }
-            }
-        };
         Some((outcome, waker))
     }
 
     /// The wait's method, where it came from, whether it was polled, whether it is decided.
     pub(crate) fn list(&self) -> impl Iterator<Item = (&'static str, Origin, bool, bool)> {
         self.desks.iter().map(|desk| {
-            let decided = desk.outcome.is_some();
+            let decided = desk.stage != Stage::Waiting;
             (desk.method.name(), desk.origin, desk.polled, decided)
         })
     }

@@ -87,6 +87,31 @@ fn end_while_the_last_view_goes() {
 }
 
 #[test]
+fn end_while_the_last_wait_goes() {
+    explore("end_wait", None, || {
+        let (value, last) = (std::sync::Arc::new(1), std::sync::Arc::new(3));
+        let state = Watched::new(value.clone());
+        // Sees nothing, and keeps what is left of the state.
+        let guard = state.on_change(|_| ());
+        let (pending, found) = {
+            let view = state.view();
+            (view.wait_for(2.into()), view.wait_for(3.into()))
+        };
+        let set = last.clone();
+        let ending = thread::spawn(move || {
+            state.set(set);
+            drop(state);
+        });
+        drop(pending);
+        assert_eq!(block_on(found), Ok(3.into()));
+        ending.join().unwrap();
+        assert_eq!(std::sync::Arc::strong_count(&value), 1);
+        assert_eq!(std::sync::Arc::strong_count(&last), 1);
+        drop(guard);
+    });
+}
+
+#[test]
 fn end_while_somebody_registers() {
     explore("end_register", 5, || {
         let freed = std::sync::Arc::new(());
