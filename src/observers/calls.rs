@@ -14,7 +14,8 @@
 //! anything but callbacks, and nothing is left behind. Only with interrupts nobody may wait: there the turn is given
 //! up with the line empty. (Models `turn_*`; Spin's `turns.pml`.)
 
-use super::{Left, Origin, Thing};
+use super::{Left, Origin, Outgoing, Thing};
+use crate::settle::is_settling;
 use crate::slab::{Key, Slab};
 use crate::sync::{MAY_WAIT, catch, clock};
 use crate::transition::Transition;
@@ -58,9 +59,57 @@ impl<T> CallSeat<T> {
     }
 }
 
+/// Gives a transition its place in the line, if anybody is there to be called. `first`: nothing else is owed. Called inside
+/// the commit.
+pub(super) type LineUp<T> = fn(
+    &mut Calls<T>,
+    seq: u64,
+    old: &T,
+    new: &T,
+    first: bool,
+    out: &mut Outgoing<'_, T>,
+) -> Option<u64>;
+
+fn line_up<T: Clone>(
+    calls: &mut Calls<T>,
+    seq: u64,
+    old: &T,
+    new: &T,
+    first: bool,
+    out: &mut Outgoing<'_, T>,
+) -> Option<u64> {
+    if calls.seats.is_empty() {
+        return None;
+    }
+    match (catch(|| old.clone()), catch(|| new.clone())) {
+        (Ok(old), Ok(new)) => {
+            let missed = 0;
+            let change = Transition {
+                old,
+                new,
+                seq,
+                missed,
+            };
+            // Then the setter has nothing to do but this.
+            let here = first && !is_settling();
+            Some(calls.push(Heard::Transition(change), here))
+        }
+        (old, new) => {
+            for cloned in [old, new] {
+                match cloned {
+                    Ok(value) => out.discard(value),
+                    Err(panic) => out.trouble(panic),
+                }
+            }
+            None
+        }
+    }
+}
+
 pub(crate) struct Calls<T> {
     seats: Slab<CallSeat<T>>,
-    clone: fn(&T) -> T,
+    /// A function, and not a method: where nobody is called back, a program has none of it.
+    pub(super) line_up: LineUp<T>,
     line: VecDeque<(Heard<T>, Owner)>,
     /// Tickets before this one have left the line.
     begun: u64,
@@ -116,10 +165,13 @@ pub(crate) enum Turn {
 }
 
 impl<T> Calls<T> {
-    pub(crate) const fn new(clone: fn(&T) -> T) -> Self {
+    pub(crate) const fn new() -> Self
+    where
+        T: Clone,
+    {
         Self {
             seats: Slab::new(),
-            clone,
+            line_up: line_up::<T>,
             line: VecDeque::new(),
             begun: 0,
             done: 0,
@@ -149,11 +201,6 @@ impl<T> Calls<T> {
 
     pub(crate) fn leave(&mut self, key: Key) -> Option<CallSeat<T>> {
         self.seats.leave(key)
-    }
-
-    /// How to clone what callbacks are given; `None` if nobody is there to be called.
-    pub(crate) fn clone(&self) -> Option<fn(&T) -> T> {
-        (!self.seats.is_empty()).then_some(self.clone)
     }
 
     /// Lines up. `here`: the setter has nothing else to see to.
