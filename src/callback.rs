@@ -3,7 +3,7 @@
 use crate::cell::{Owing, Shared};
 use crate::observers::{Call, Calls, Heard, Left, Origin, Place};
 use crate::slab::Key;
-use crate::sync::{Arc, Slot, erase, forbid_in_closure};
+use crate::sync::{Arc, Slot, forbid_in_closure};
 use crate::transition::Transition;
 use alloc::boxed::Box;
 use core::fmt;
@@ -96,7 +96,7 @@ impl Callback {
             // What is there already lines up like a transition.
             if let Some(present) = present {
                 let ticket = calls.push(Heard::Present(key, present), false);
-                owing.debts.own.call(ticket);
+                owing.ticket = state.call_back.map(|call_back| (ticket, call_back));
             }
             key
         });
@@ -132,9 +132,9 @@ impl Callback {
 impl<T: Clone + Send + 'static> crate::cell::State<T> {
     /// The callbacks, with what it takes to call them.
     fn calls(&mut self) -> &mut Calls<T> {
-        self.erase = Some(|shared| erase!(shared.clone() => dyn crate::settle::AnyState));
+        self.call_back = Some(Shared::call_back_in_turn);
         let calls = &mut self.observers.calls;
-        calls.get_or_insert_with(|| Box::new(Calls::new(T::clone)))
+        calls.get_or_insert_with(|| Box::new(Calls::new()))
     }
 }
 

@@ -16,9 +16,11 @@
 
 mod turns;
 
+pub(crate) use turns::{CallBack, Ticket};
+
 use crate::error::Forgotten;
 use crate::observers::{History, Left, Observers, Past, Place, Thing};
-use crate::settle::{AnyState, Debts, Flow, settle};
+use crate::settle::{Debts, settle};
 use crate::sync::{
     Arc, Counter, Held, Inside, Lock, Once, Slot, Version, const_fn, forbid_in_closure,
     forbid_in_predicate, inside, marked, reentered,
@@ -28,11 +30,8 @@ use alloc::vec::Vec;
 use core::task::Waker;
 use event_listener::Event;
 
-/// Makes a handle of a state one that knows no type.
-type Erase<T> = fn(&Arc<Shared<T>>) -> Arc<dyn AnyState>;
-
-/// How many transitions to keep, and how to clone them.
-pub(crate) type Keep<T> = (usize, fn(&T) -> T);
+/// How many transitions to keep, and in what.
+pub(crate) type Keep<T> = (usize, fn(usize) -> History<T>);
 
 /// A state that nobody observes yet.
 struct Plain<T> {
@@ -52,7 +51,7 @@ pub(crate) struct State<T> {
     /// There may be more transitions.
     pub(crate) open: bool,
     /// There since the first callback.
-    pub(crate) erase: Option<Erase<T>>,
+    pub(crate) call_back: Option<CallBack<T>>,
 }
 
 /// What observers hold on to: it outlives its `Watched` until the last of them is gone.
@@ -99,7 +98,7 @@ impl<T> State<T> {
         {
             return Err(Forgotten { oldest: None });
         }
-        let none = History::new(0, T::clone);
+        let none = History::new(0);
         let history = self.observers.history.as_deref().unwrap_or(&none);
         history.since(version, self.seq, self.value(), past)
     }
@@ -129,7 +128,7 @@ impl<T> Shared<T> {
                 value,
                 seq,
                 open,
-                erase: None,
+                call_back: None,
                 observers: Observers::new(),
             }),
             version: Version::new(seq),
@@ -205,27 +204,26 @@ impl<T> Shared<T> {
     /// Settles what a decision owes.
     #[inline]
     pub(crate) fn pay(this: &Arc<Self>, owing: &mut Owing<T>) {
-        if !owing.debts.is_empty() || !owing.left.is_empty() {
+        if !owing.debts.is_empty() || !owing.left.is_empty() || owing.ticket.is_some() {
             Self::settle(this, owing);
         }
     }
 
     #[inline(never)]
     fn settle(this: &Arc<Self>, owing: &mut Owing<T>) {
-        let Owing { debts, left } = owing;
-        settle(
-            &**this,
+        let Owing {
             debts,
-            || {
-                if !left.is_empty() {
-                    left.clear();
-                }
-            },
-            || {
-                let erase = this.lock.enter(|state| state.erase).flatten();
-                erase.map(|erase| erase(this))
-            },
-        );
+            left,
+            ticket,
+        } = owing;
+        settle(&**this, debts, |depth, pieces| {
+            if !left.is_empty() {
+                pieces.run(|| left.clear());
+            }
+            if let Some((ticket, call_back)) = ticket.take() {
+                call_back(this, ticket, depth, pieces);
+            }
+        });
     }
 
     /// Whether there will be no more transitions; then `version` is final.
@@ -317,6 +315,8 @@ impl<T> Section<'_, T> {
 pub(crate) struct Owing<T> {
     pub(crate) debts: Debts,
     left: Left<T>,
+    /// To be called back.
+    pub(crate) ticket: Option<Ticket<T>>,
 }
 
 impl<T> Owing<T> {
@@ -325,6 +325,7 @@ impl<T> Owing<T> {
         Self {
             debts: Debts::new(),
             left: Left::new(),
+            ticket: None,
         }
     }
 }
@@ -337,6 +338,7 @@ pub(crate) struct Writing<'a, T> {
     version: &'a Version,
     pub(crate) debts: &'a mut Debts,
     left: &'a mut Left<T>,
+    ticket: &'a mut Option<Ticket<T>>,
 }
 
 impl<T> Writing<'_, T> {
@@ -353,7 +355,9 @@ impl<T> Writing<'_, T> {
         self.version.publish(state.seq);
         self.shared.version.publish(state.seq);
         let observers = &mut state.observers;
-        observers.offer(state.seq, value, present, debts);
+        if let Some(ticket) = observers.offer(state.seq, value, present, debts) {
+            *self.ticket = state.call_back.map(|call_back| (ticket, call_back));
+        }
         if observers.has_followers() {
             self.flow();
         }
@@ -369,11 +373,12 @@ impl<T> Writing<'_, T> {
     #[cold]
     fn flow(&mut self) {
         let cause = (core::ptr::from_ref(self.shared).addr(), self.state.seq);
-        let mut flow = Flow::new(cause, self.debts.more());
-        if let Some(value) = &self.state.value {
-            self.state.observers.pass_on(value, &mut flow, self.left);
+        let State {
+            value, observers, ..
+        } = &mut *self.state;
+        if let Some(value) = value {
+            observers.flow(value, cause, self.debts, self.left);
         }
-        flow.run();
     }
 }
 
@@ -417,10 +422,9 @@ impl<T> Cell<T> {
         self.plain.with(|plain| {
             if plain.value.is_some() {
                 let shared = Shared::new(plain.value.take(), plain.seq, true);
-                if let Some((kept, clone)) = plain.keep {
+                if let Some((kept, history)) = plain.keep {
                     shared.lock.with(|state| {
-                        let history = History::new(kept, clone);
-                        state.observers.history = Some(Box::new(history));
+                        state.observers.history = Some(Box::new(history(kept)));
                     });
                 }
                 self.shared.set(Arc::new(shared));
@@ -523,7 +527,11 @@ impl<T> Cell<T> {
         decide: impl FnOnce(&mut Writing<'_, T>) -> R,
     ) -> R {
         forbid_in_closure();
-        let Owing { debts, left } = owing;
+        let Owing {
+            debts,
+            left,
+            ticket,
+        } = owing;
         shared.section(left, |state, left| {
             decide(&mut Writing {
                 state,
@@ -531,6 +539,7 @@ impl<T> Cell<T> {
                 version: &self.version,
                 debts,
                 left,
+                ticket,
             })
         })
     }

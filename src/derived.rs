@@ -17,8 +17,8 @@
 //! whoever leaves last ([`let_go`](crate::settle::let_go)), or by the source's end.
 
 use crate::cell::{Shared, State};
-use crate::observers::{Follow, Left, Origin, Place, Tie, Ties};
-use crate::settle::{AnyState, Cause, Debts, Flow, More, Settlement, Source};
+use crate::observers::{Follow, Left, Origin, Place, Thing, Tie, Ties};
+use crate::settle::{AnyState, Cause, Debts, Flow, Settlement, Source};
 use crate::slab::Key;
 use crate::sync::{Arc, Inside, Lock, Panic, Slot, Weak, catch, drop_before, enter, erase};
 use crate::view::View;
@@ -227,9 +227,9 @@ impl<T: Send + 'static> Shared<T> {
         self.version.publish(state.seq);
         let mut debts = Debts::new();
         let observers = &mut state.observers;
-        observers.offer(state.seq, &value, present, &mut debts);
+        let ticket = observers.offer(state.seq, &value, present, &mut debts);
         flow.debts.trouble.append(&mut debts.take_trouble());
-        self.owe(this, state, debts.own, value, flow);
+        self.owe(this, state, (debts.own, ticket), value, flow);
     }
 
     /// What a derived state owes, a value to drop among it.
@@ -237,13 +237,14 @@ impl<T: Send + 'static> Shared<T> {
         &self,
         this: &Arc<dyn AnyState>,
         state: &mut State<T>,
-        mut settlement: Settlement,
+        (mut settlement, ticket): (Settlement, Option<u64>),
         value: T,
         flow: &mut Flow<'_>,
     ) {
         settlement.discard(&mut state.observers.dues.values, value);
-        if !settlement.is_empty() {
-            flow.debts.derived.push((this.clone(), settlement));
+        if !settlement.is_empty() || ticket.is_some() {
+            let owed = (this.clone(), settlement, ticket);
+            flow.debts.derived.push(owed);
         }
     }
 }
@@ -289,7 +290,7 @@ impl<T: Send + 'static> AnyState for Shared<T> {
         flow.leave(left);
     }
 
-    fn source_ended(&self, flow: &mut Flow<'_>) {
+    fn source_ended(&self) -> (Box<dyn Send>, Vec<Arc<dyn AnyState>>) {
         let mut left = Left::new();
         self.lock.enter(|state| {
             let Some(ties) = &mut state.observers.ties else {
@@ -298,17 +299,15 @@ impl<T: Send + 'static> AnyState for Shared<T> {
             ties.open = ties.open.saturating_sub(1);
             if ties.open == 0 && state.open {
                 // Who still leaves something for it finds nobody.
-                if let Some(join) = ties.join.take() {
-                    flow.debts.left.push(Box::new(join));
-                }
+                left.extend(ties.join.take().map(Thing::Join));
                 self.close(state, &mut left);
             }
         });
-        flow.ended.append(&mut left.take_followers());
-        flow.leave(left);
+        let followers = left.take_followers();
+        (Box::new(left), followers)
     }
 
-    fn unfollow(&self, key: Key) -> (Option<Box<dyn Send>>, Vec<Source>) {
+    fn unfollow(&self, key: Key) -> (Box<dyn Send>, Vec<Source>) {
         let mut left = Left::new();
         let place = Place::tie(key);
         let entered = self
@@ -318,7 +317,7 @@ impl<T: Send + 'static> AnyState for Shared<T> {
             self.leave_late(place);
         }
         let sources = left.take_sources();
-        (Some(Box::new(left)), sources)
+        (Box::new(left), sources)
     }
 }
 
@@ -367,7 +366,7 @@ fn follow_by_map<T, U: PartialEq + Send + 'static>(
                         flow.moved.push(this.clone());
                     }
                 } else {
-                    to.owe(&this, state, Settlement::new(), value, flow);
+                    to.owe(&this, state, (Settlement::new(), None), value, flow);
                 }
                 differs.map(|_| ())
             });
@@ -435,8 +434,7 @@ impl<V: Send + 'static, P: Send + 'static> Joining<V, P> {
             (value, tie)
         });
         if tie.is_none() {
-            self.any
-                .source_ended(&mut Flow::new((0, 0), &mut More::default()));
+            drop(self.any.source_ended());
         }
         self.view.host().hold(source, tie);
         value

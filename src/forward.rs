@@ -34,11 +34,11 @@ impl<T: Send + 'static> AnyState for Arc<Shared<T>> {
         (**self).advance(this, flow);
     }
 
-    fn source_ended(&self, flow: &mut Flow<'_>) {
-        (**self).source_ended(flow);
+    fn source_ended(&self) -> (Box<dyn Send>, Vec<Arc<dyn AnyState>>) {
+        (**self).source_ended()
     }
 
-    fn unfollow(&self, key: Key) -> (Option<Box<dyn Send>>, Vec<Source>) {
+    fn unfollow(&self, key: Key) -> (Box<dyn Send>, Vec<Source>) {
         (**self).unfollow(key)
     }
 }

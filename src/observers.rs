@@ -17,15 +17,14 @@ pub use seat::Overflow;
 pub(crate) use seat::{
     Buffer, Buffers, Item, Kept, Lies, Ring, SHORT, Seat, either, feed, is_large, unbounded,
 };
-pub(crate) use ties::{Follow, Tie, Ties};
+pub(crate) use ties::{Follow, Join, Tie, Ties};
 pub(crate) use waits::{Asked, Held, Method, Outcome, Predicate, Shown, Test, Waits, find_equal};
 
 use crate::settle::{
-    AnyState, Debts, FEW, Flow, Owed, Settlement, Source, is_settling, let_go, tell_the_end,
+    AnyState, Cause, Debts, FEW, Flow, Owed, Settlement, Source, let_go, tell_the_end,
 };
 use crate::slab::{Key, Slab};
 use crate::sync::{Arc, Panic, Pieces, catch, drop_before, wake};
-use crate::transition::Transition;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::panic::Location;
@@ -188,12 +187,15 @@ impl<'a, T> Outgoing<'a, T> {
         self.debts.trouble(panic);
     }
 
-    /// Clones a value into its place; of one whose clone panics there is none.
+    /// Clones a value into its place; of one whose clone panics there is none. By itself: a large value takes much of a
+    /// stack.
     #[inline(never)]
-    fn clone_to(&mut self, place: &mut Option<T>, value: &T, clone: fn(&T) -> T) {
-        match catch(|| *place = Some(clone(value))) {
-            Ok(()) => {}
-            Err(panic) => self.trouble(panic),
+    pub(crate) fn clone_to(&mut self, place: &mut Option<T>, value: &T)
+    where
+        T: Clone,
+    {
+        if let Err(panic) = catch(|| *place = Some(value.clone())) {
+            self.trouble(panic);
         }
     }
 }
@@ -231,13 +233,13 @@ impl<T> Observers<T> {
         }
     }
 
-    /// Shows a commit to everybody: watchers, waits and derived states have it when this returns.
+    /// Shows a commit to everybody: watchers and waits have it when this returns. Gives the ticket for its callbacks.
     #[inline]
-    pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, debts: &mut Debts) {
+    pub(crate) fn offer(&mut self, seq: u64, old: &T, new: &T, debts: &mut Debts) -> Option<u64> {
         let followed = self.has_followers();
         let mut out = Outgoing::new(debts, &mut self.dues);
         if let Some(history) = &mut self.history {
-            history.keep(old, &mut out);
+            (history.keep)(history, old, &mut out);
         }
         if let (Some(feed), false) = (self.feed, self.seats.is_empty()) {
             feed(&mut self.seats, seq, new, &mut out);
@@ -247,44 +249,21 @@ impl<T> Observers<T> {
                 waits.offer(seq, old, new, &mut out);
             }
         }
-        if self.calls.is_some() {
-            self.line_up(seq, old, new, !followed, debts);
-        }
-    }
-
-    /// A ticket for the callbacks. By itself: a large value takes much of a stack.
-    #[inline(never)]
-    fn line_up(&mut self, seq: u64, old: &T, new: &T, alone: bool, debts: &mut Debts) {
-        let mut out = Outgoing::new(debts, &mut self.dues);
-        if let Some(calls) = &mut self.calls {
-            // Before anything is owed there is nothing to do but this.
-            let here = alone && out.debts.is_empty() && !is_settling();
-            if let Some(clone) = calls.clone() {
-                let mut cloned = (None, None);
-                out.clone_to(&mut cloned.0, old, clone);
-                out.clone_to(&mut cloned.1, new, clone);
-                match cloned {
-                    (Some(old), Some(new)) => {
-                        let missed = 0;
-                        let change = Transition {
-                            old,
-                            new,
-                            seq,
-                            missed,
-                        };
-                        let ticket = calls.push(Heard::Transition(change), here);
-                        out.debts.own.call(ticket);
-                    }
-                    (Some(value), None) | (None, Some(value)) => out.discard(value),
-                    (None, None) => {}
-                }
-            }
-        }
+        let calls = self.calls.as_mut()?;
+        let first = !followed && out.debts.is_empty();
+        (calls.line_up)(calls, seq, old, new, first, &mut out)
     }
 
     #[inline]
     pub(crate) fn has_followers(&self) -> bool {
         self.ties.as_ref().is_some_and(|ties| ties.has_followers())
+    }
+
+    /// Shows a commit to all that is derived from this state, and from that.
+    pub(crate) fn flow(&mut self, new: &T, cause: Cause, debts: &mut Debts, left: &mut Left<T>) {
+        if let Some(flow) = self.ties.as_ref().map(|ties| ties.flow) {
+            flow(self, new, cause, debts, left);
+        }
     }
 
     /// Shows a commit to those derived from this state.
@@ -473,6 +452,7 @@ pub(crate) enum Thing<T> {
     /// The closure alone: its guard was dropped while it ran.
     Call(Call<T>),
     Tie(Tie<T>),
+    Join(Join<T>),
     History(Box<History<T>>),
     Value(T),
     /// Of somebody who sleeps no longer: only dropped.
@@ -550,11 +530,14 @@ impl<T> Left<T> {
     pub(crate) fn clear(&mut self) {
         let mut pieces = Pieces::new();
         for mut thing in core::mem::take(&mut self.things) {
-            // Values one by one: a second panic in one drop would end the process.
+            // What has a drop of its own one by one: a second panic in one drop would end the process.
+            let drops = core::mem::needs_drop::<T>();
             match &mut thing {
-                Thing::Seat(seat) => while pieces.run(|| seat.discard()) != Some(false) {},
+                Thing::Seat(seat) if drops => while pieces.run(|| seat.discard()) != Some(false) {},
                 Thing::Wait((_, waker)) => pieces.discard(waker.take()),
-                Thing::History(history) => while pieces.run(|| history.discard()) != Some(false) {},
+                Thing::History(history) if drops => {
+                    while pieces.run(|| history.discard()) != Some(false) {}
+                }
                 _ => {}
             }
             pieces.run(|| match thing {

@@ -101,6 +101,11 @@ impl<V> Owed<V> {
         value
     }
 
+    /// The same of values, which are there only where they have to be dropped.
+    pub(crate) fn pop_value(&mut self, chain: &mut Chain) -> Option<V> {
+        core::mem::needs_drop::<V>().then(|| self.pop(chain))?
+    }
+
     /// Makes room for so many, and gives room back that is no longer needed.
     #[inline]
     pub(crate) fn fit(&mut self, most: usize) {
@@ -128,7 +133,6 @@ pub(crate) struct Settlement {
     few: [Option<Waker>; FEW],
     wakers: Chain,
     values: Chain,
-    ticket: Option<u64>,
 }
 
 impl Settlement {
@@ -138,17 +142,16 @@ impl Settlement {
             few: [const { None }; FEW],
             wakers: Chain::new(),
             values: Chain::new(),
-            ticket: None,
         }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.few[0].is_none() && self.values.is_empty() && self.ticket.is_none()
+        self.few[0].is_none() && self.values.is_empty()
     }
 
-    /// To be woken, in this order.
-    #[inline]
+    /// To be woken, in this order. By itself: walks that wake nobody would make ready for it.
+    #[inline(never)]
     pub(crate) fn wake(&mut self, owed: &mut Owed<Waker>, waker: Waker) {
         match self.few.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(waker),
@@ -170,13 +173,7 @@ impl Settlement {
     }
 
     pub(crate) fn next_value<T>(&mut self, owed: &mut Owed<T>) -> Option<T> {
-        owed.pop(&mut self.values)
-    }
-
-    /// To be called back.
-    #[inline]
-    pub(crate) fn call(&mut self, ticket: u64) {
-        self.ticket = Some(ticket);
+        owed.pop_value(&mut self.values)
     }
 }
 
@@ -203,12 +200,12 @@ pub(crate) trait AnyState: Settles + Send + Sync {
     /// Takes what the flow has left for it: of a state with several sources.
     fn advance(&self, this: &Arc<dyn AnyState>, flow: &mut Flow<'_>);
 
-    /// One of its sources has ended.
-    fn source_ended(&self, flow: &mut Flow<'_>);
+    /// One of its sources has ended. Gives back what is left, and who follows it if that ends it too.
+    fn source_ended(&self) -> (Box<dyn Send>, Vec<Arc<dyn AnyState>>);
 
     /// One that was derived from it is gone. Gives back what it left, and what this one was itself derived from if
     /// nobody looks at it any more.
-    fn unfollow(&self, key: Key) -> (Option<Box<dyn Send>>, Vec<Source>);
+    fn unfollow(&self, key: Key) -> (Box<dyn Send>, Vec<Source>);
 }
 
 /// What a derived state holds of one it is derived from.
@@ -222,21 +219,18 @@ pub(crate) fn let_go(mut sources: Vec<Source>, pieces: &mut Pieces) {
     while let Some(source) = sources.pop() {
         let (left, more) = source.state.unfollow(source.key);
         sources.extend(more);
-        pieces.discard((left, source));
+        pieces.discard(left);
+        pieces.discard(source);
     }
 }
 
 /// Tells those that follow a state that it has ended, and those that follow them, one after the other.
-pub(crate) fn tell_the_end(followers: Vec<Arc<dyn AnyState>>, pieces: &mut Pieces) {
-    if followers.is_empty() {
-        return;
-    }
-    let mut more = More::default();
-    let mut flow = Flow::new((0, 0), &mut more);
-    flow.ended = followers;
-    flow.run();
-    for left in more.left {
+pub(crate) fn tell_the_end(mut followers: Vec<Arc<dyn AnyState>>, pieces: &mut Pieces) {
+    while let Some(state) = followers.pop() {
+        let (left, more) = state.source_ended();
+        followers.extend(more);
         pieces.discard(left);
+        pieces.discard(state);
     }
 }
 
@@ -282,7 +276,9 @@ impl<'a> Flow<'a> {
             state.advance(&state, self);
         }
         while let Some(state) = self.ended.pop() {
-            state.source_ended(self);
+            let (left, more) = state.source_ended();
+            self.ended.extend(more);
+            self.debts.left.push(left);
         }
     }
 }
@@ -293,15 +289,30 @@ pub(crate) struct Debts {
     more: Option<Box<More>>,
 }
 
+/// What is left to settle of a commit's own.
+type Own<'a> = &'a mut dyn FnMut(&Depth, &mut Pieces);
+
 /// What few commits owe.
-#[derive(Default)]
 pub(crate) struct More {
-    /// To states that are derived from this one.
-    pub(crate) derived: Vec<(Arc<dyn AnyState>, Settlement)>,
+    /// To states that are derived from this one; with it a ticket for their callbacks.
+    pub(crate) derived: Vec<(Arc<dyn AnyState>, Settlement, Option<u64>)>,
     /// What those left.
     pub(crate) left: Vec<Box<dyn Send>>,
     /// Panics of a value's own code on the way to observers: the first goes on when all is settled.
     pub(crate) trouble: Vec<Panic>,
+    /// A function, and not a method: where nobody owes any of this, a program has none of it.
+    settle: fn(Box<Self>, &Depth, &mut Pieces, Own<'_>),
+}
+
+impl More {
+    const fn new() -> Self {
+        Self {
+            derived: Vec::new(),
+            left: Vec::new(),
+            trouble: Vec::new(),
+            settle: settle_more,
+        }
+    }
 }
 
 impl Debts {
@@ -320,7 +331,7 @@ impl Debts {
 
     #[cold]
     pub(crate) fn more(&mut self) -> &mut More {
-        self.more.get_or_insert_default()
+        self.more.get_or_insert_with(|| Box::new(More::new()))
     }
 
     pub(crate) fn take_trouble(&mut self) -> Vec<Panic> {
@@ -343,7 +354,8 @@ struct Errand {
 struct Errands {
     /// How many settlements are under way, each inside the one before.
     depth: usize,
-    wakers: VecDeque<Waker>,
+    wakers: Owed<Waker>,
+    deep: Chain,
     left: VecDeque<Errand>,
 }
 
@@ -357,7 +369,7 @@ enum Next {
 const DEEP: usize = 16;
 
 per_thread! {
-    fn errands() -> Errands = Errands { depth: 0, wakers: VecDeque::new(), left: VecDeque::new() }
+    fn errands() -> Errands = Errands { depth: 0, wakers: Owed::new(), deep: Chain::new(), left: VecDeque::new() }
 }
 
 /// Whether this thread settles something: a setter inside does not wait.
@@ -366,7 +378,7 @@ pub(crate) fn is_settling() -> bool {
 }
 
 /// A settlement of this thread.
-struct Depth(usize);
+pub(crate) struct Depth(usize);
 
 impl Depth {
     fn enter() -> Self {
@@ -376,7 +388,7 @@ impl Depth {
         }))
     }
 
-    fn is_outermost(&self) -> bool {
+    pub(crate) fn is_outermost(&self) -> bool {
         self.0 == 1
     }
 
@@ -388,13 +400,13 @@ impl Depth {
                 errands.depth -= 1;
                 return None;
             }
-            let wake = errands.wakers.pop_front().map(Next::Wake);
+            let wake = errands.wakers.pop(&mut errands.deep).map(Next::Wake);
             let next = wake.or_else(|| errands.left.pop_front().map(Next::Call));
             if next.is_none() {
                 errands.depth = 0;
                 // Mostly there never was anything.
-                if errands.wakers.capacity() + errands.left.capacity() > 0 {
-                    errands.wakers = VecDeque::new();
+                if errands.wakers.values.capacity() + errands.left.capacity() > 0 {
+                    errands.wakers = Owed::new();
                     errands.left = VecDeque::new();
                 }
             }
@@ -416,9 +428,8 @@ impl Drop for Depth {
     }
 }
 
-/// Leaves a ticket to the outermost setter of this thread. Without a handle nobody can be called.
-fn leave_errand(state: Option<Arc<dyn AnyState>>, ticket: u64) {
-    let Some(state) = state else { return };
+/// Leaves a ticket to the outermost setter of this thread.
+pub(crate) fn leave_errand(state: Arc<dyn AnyState>, ticket: u64) {
     errands(|errands| match errands.left.back_mut() {
         // Many sets of one state in a row are one errand.
         Some(last) if core::ptr::addr_eq(Arc::as_ptr(&last.state), Arc::as_ptr(&state)) => {
@@ -440,7 +451,7 @@ fn wake_and_drop<S: Settles + ?Sized>(
             if depth.0 < DEEP {
                 pieces.run(|| waker.wake());
             } else {
-                errands(|errands| errands.wakers.push_back(waker));
+                errands(|errands| errands.wakers.push(&mut errands.deep, waker));
             }
         }
         if owed.wakers.is_empty() {
@@ -453,36 +464,25 @@ fn wake_and_drop<S: Settles + ?Sized>(
     }
 }
 
-/// Wakes and drops what few commits owe. Gives back the derived states, whose callbacks come later.
+/// Settles what few commits owe. The commit's own callbacks come before those of derived states.
 #[cold]
-fn settle_more(
-    more: More,
-    depth: &Depth,
-    pieces: &mut Pieces,
-) -> Vec<(Arc<dyn AnyState>, Settlement)> {
+#[expect(clippy::boxed_local, reason = "where it lies already")]
+fn settle_more(more: Box<More>, depth: &Depth, pieces: &mut Pieces, own: Own<'_>) {
     more.trouble
         .into_iter()
         .for_each(|panic| pieces.keep(panic));
     let mut derived = more.derived;
-    for (state, owed) in &mut derived {
+    for (state, owed, _) in &mut derived {
         wake_and_drop(&**state, owed, depth, pieces);
     }
     for left in more.left {
         pieces.discard(left);
     }
-    derived
-}
-
-#[cold]
-fn call_back_derived(
-    derived: Vec<(Arc<dyn AnyState>, Settlement)>,
-    depth: &Depth,
-    pieces: &mut Pieces,
-) {
-    for (state, owed) in derived {
-        match owed.ticket {
+    own(depth, pieces);
+    for (state, _, ticket) in derived {
+        match ticket {
             Some(ticket) if depth.is_outermost() => state.call_back(ticket, pieces),
-            Some(ticket) => leave_errand(Some(state.clone()), ticket),
+            Some(ticket) => leave_errand(state.clone(), ticket),
             None => {}
         }
         // It may go with this.
@@ -490,30 +490,20 @@ fn call_back_derived(
     }
 }
 
-/// Settles what a commit of `state` owes; `left` is what others left meanwhile. A panic on the way goes on at the end.
+/// Settles what a commit of `state` owes. `rest` is what others left meanwhile, and the commit's ticket. A panic on the
+/// way goes on at the end.
 pub(crate) fn settle<S: Settles>(
     state: &S,
     debts: &mut Debts,
-    left: impl FnOnce(),
-    erase: impl FnOnce() -> Option<Arc<dyn AnyState>>,
+    mut rest: impl FnMut(&Depth, &mut Pieces),
 ) {
     let mut depth = Depth::enter();
     let mut pieces = Pieces::new();
-    wake_and_drop(state, &mut debts.own, &depth, &mut pieces);
-    let mut derived = Vec::new();
-    if let Some(more) = debts.more.take() {
-        derived = settle_more(*more, &depth, &mut pieces);
-    }
-    pieces.run(left);
-    if let Some(ticket) = debts.own.ticket.take() {
-        if depth.is_outermost() {
-            state.call_back(ticket, &mut pieces);
-        } else {
-            leave_errand(erase(), ticket);
-        }
-    }
-    if !derived.is_empty() {
-        call_back_derived(derived, &depth, &mut pieces);
+    let Debts { own, more } = debts;
+    wake_and_drop(state, own, &depth, &mut pieces);
+    match more.take() {
+        None => rest(&depth, &mut pieces),
+        Some(more) => (more.settle)(more, &depth, &mut pieces, &mut rest),
     }
     while let Some(next) = depth.next() {
         match next {

@@ -3,7 +3,7 @@
 use crate::cell::{Cell, Shared, State};
 use crate::inspect::debug;
 use crate::look::looking;
-use crate::observers::{Method, Shown, Test};
+use crate::observers::{History, Method, Shown, Test};
 use crate::paced::{SetPaced, try_set_paced};
 use crate::sync::{Arc, Held, Slot, const_fn};
 use crate::transition::Transition;
@@ -72,7 +72,7 @@ impl<T> Watched<T> {
             T: Clone,
         {
             Self {
-                cell: Cell::new(value, Some((kept, T::clone))),
+                cell: Cell::new(value, Some((kept, History::new))),
             }
         }
     }

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Flash and RAM of a program, from its ELF sections: what is loaded, and what lies in RAM. The heap is part of .bss."""
+"""Flash and RAM of a program, from its ELF sections: what is loaded, and what lies in RAM. The heap is part of .bss.
+
+usage: size.py PROGRAM [MOST]     fails if it takes more than so much flash
+"""
 import struct
 import sys
 
@@ -16,3 +19,5 @@ for number in range(count):
     if address >= 0x2000_0000:
         ram += length
 print(f"flash {flash}, RAM {ram}")
+if sys.argv[2:] and flash > int(sys.argv[2]):
+    sys.exit(f"that is more than {sys.argv[2]}")

@@ -6,9 +6,30 @@
 use super::{Shared, State};
 use crate::observers::{Hand, Left, Turn};
 use crate::park::block_on;
-use crate::settle::{Chain, Settles};
-use crate::sync::{MAY_WAIT, Pieces};
+use crate::settle::{AnyState, Chain, Depth, Settles, leave_errand};
+use crate::sync::{Arc, MAY_WAIT, Pieces, erase};
 use core::task::Waker;
+
+/// Has a ticket called back: at once, or, inside another settlement of this thread, by the outermost setter.
+pub(crate) type CallBack<T> = fn(&Arc<Shared<T>>, ticket: u64, &Depth, &mut Pieces);
+
+/// A transition's place in the line of callbacks, and how to have it called back.
+pub(crate) type Ticket<T> = (u64, CallBack<T>);
+
+impl<T: Send + 'static> Shared<T> {
+    pub(crate) fn call_back_in_turn(
+        this: &Arc<Self>,
+        ticket: u64,
+        depth: &Depth,
+        pieces: &mut Pieces,
+    ) {
+        if depth.is_outermost() {
+            this.call_back(ticket, pieces);
+        } else {
+            leave_errand(erase!(this.clone() => dyn AnyState), ticket);
+        }
+    }
+}
 
 impl<T> Settles for Shared<T> {
     fn take_wakers(&self, chain: &mut Chain, few: &mut [Option<Waker>]) {
@@ -22,7 +43,7 @@ impl<T> Settles for Shared<T> {
     fn drop_value(&self, chain: &mut Chain) {
         let value = self
             .lock
-            .enter(|state| state.observers.dues.values.pop(chain));
+            .enter(|state| state.observers.dues.values.pop_value(chain));
         drop(value);
     }
 

@@ -14,7 +14,8 @@
 //! anything but callbacks, and nothing is left behind. Only with interrupts nobody may wait: there the turn is given
 //! up with the line empty. (Models `turn_*`; Spin's `turns.pml`.)
 
-use super::{Left, Origin, Thing};
+use super::{Left, Origin, Outgoing, Thing};
+use crate::settle::is_settling;
 use crate::slab::{Key, Slab};
 use crate::sync::{MAY_WAIT, catch, clock};
 use crate::transition::Transition;
@@ -58,9 +59,54 @@ impl<T> CallSeat<T> {
     }
 }
 
+/// Gives a transition its place in the line, if anybody is there to be called. `first`: nothing else is owed. Called inside
+/// the commit.
+pub(super) type LineUp<T> = fn(
+    &mut Calls<T>,
+    seq: u64,
+    old: &T,
+    new: &T,
+    first: bool,
+    out: &mut Outgoing<'_, T>,
+) -> Option<u64>;
+
+fn line_up<T: Clone>(
+    calls: &mut Calls<T>,
+    seq: u64,
+    old: &T,
+    new: &T,
+    first: bool,
+    out: &mut Outgoing<'_, T>,
+) -> Option<u64> {
+    if calls.seats.is_empty() {
+        return None;
+    }
+    let mut cloned = (None, None);
+    out.clone_to(&mut cloned.0, old);
+    out.clone_to(&mut cloned.1, new);
+    match cloned {
+        (Some(old), Some(new)) => {
+            let missed = 0;
+            let change = Transition {
+                old,
+                new,
+                seq,
+                missed,
+            };
+            // Then the setter has nothing to do but this.
+            let here = first && !is_settling();
+            return Some(calls.push(Heard::Transition(change), here));
+        }
+        (Some(value), None) | (None, Some(value)) => out.discard(value),
+        (None, None) => {}
+    }
+    None
+}
+
 pub(crate) struct Calls<T> {
     seats: Slab<CallSeat<T>>,
-    clone: fn(&T) -> T,
+    /// A function, and not a method: where nobody is called back, a program has none of it.
+    pub(super) line_up: LineUp<T>,
     line: VecDeque<(Heard<T>, Owner)>,
     /// Tickets before this one have left the line.
     begun: u64,
@@ -102,9 +148,7 @@ impl<T> Hand<T> {
             self.went = (last, clock().zip(began).map(|(now, began)| now - began));
         }
     }
-}
 
-impl<T> Hand<T> {
     /// What has been called back is dropped outside, each value by itself.
     fn spend(&mut self, left: &mut Left<T>) {
         match self.heard.take() {
@@ -130,10 +174,13 @@ pub(crate) enum Turn {
 }
 
 impl<T> Calls<T> {
-    pub(crate) const fn new(clone: fn(&T) -> T) -> Self {
+    pub(crate) const fn new() -> Self
+    where
+        T: Clone,
+    {
         Self {
             seats: Slab::new(),
-            clone,
+            line_up: line_up::<T>,
             line: VecDeque::new(),
             begun: 0,
             done: 0,
@@ -163,11 +210,6 @@ impl<T> Calls<T> {
 
     pub(crate) fn leave(&mut self, key: Key) -> Option<CallSeat<T>> {
         self.seats.leave(key)
-    }
-
-    /// How to clone what callbacks are given; `None` if nobody is there to be called.
-    pub(crate) fn clone(&self) -> Option<fn(&T) -> T> {
-        (!self.seats.is_empty()).then_some(self.clone)
     }
 
     /// Lines up. `here`: the setter has nothing else to see to.

@@ -8,34 +8,40 @@ use alloc::collections::VecDeque;
 /// The values before the present one, oldest first. Guarded by the state's lock.
 pub(crate) struct History<T> {
     kept: usize,
-    clone: fn(&T) -> T,
     past: VecDeque<T>,
+    /// Keeps the value that a commit replaces. A function, and not a method: where nothing is kept, a program has none of
+    /// it.
+    pub(super) keep: fn(&mut Self, old: &T, out: &mut Outgoing<'_, T>),
+}
+
+/// If the clone panics there would be a gap, so all is forgotten.
+fn keep<T: Clone>(history: &mut History<T>, old: &T, out: &mut Outgoing<'_, T>) {
+    let History { kept, past, .. } = history;
+    match catch(|| old.clone()) {
+        Ok(old) => past.push_back(old),
+        Err(panic) => {
+            out.trouble(panic);
+            for value in past.drain(..) {
+                out.discard(value);
+            }
+        }
+    }
+    if past.len() > *kept {
+        if let Some(oldest) = past.pop_front() {
+            out.discard(oldest);
+        }
+    }
 }
 
 impl<T> History<T> {
-    pub(crate) const fn new(kept: usize, clone: fn(&T) -> T) -> Self {
+    pub(crate) fn new(kept: usize) -> Self
+    where
+        T: Clone,
+    {
         Self {
             kept,
-            clone,
             past: VecDeque::new(),
-        }
-    }
-
-    /// Keeps the value that a commit replaces. If its clone panics there would be a gap, so all is forgotten.
-    pub(crate) fn keep(&mut self, old: &T, out: &mut Outgoing<'_, T>) {
-        match catch(|| (self.clone)(old)) {
-            Ok(old) => self.past.push_back(old),
-            Err(panic) => {
-                out.trouble(panic);
-                for value in self.past.drain(..) {
-                    out.discard(value);
-                }
-            }
-        }
-        while self.past.len() > self.kept {
-            if let Some(oldest) = self.past.pop_front() {
-                out.discard(oldest);
-            }
+            keep: keep::<T>,
         }
     }
 
@@ -51,7 +57,10 @@ impl<T> History<T> {
         seq: u64,
         present: &T,
         past: &mut Past<T>,
-    ) -> Result<(), Forgotten> {
+    ) -> Result<(), Forgotten>
+    where
+        T: Clone,
+    {
         let oldest = seq - self.past.len() as u64;
         if version < oldest || version > seq {
             return Err(Forgotten {
@@ -60,9 +69,9 @@ impl<T> History<T> {
         }
         let at = (version - oldest) as usize;
         let mut values = self.past.iter().skip(at).chain([present]);
-        past.seen.0 = values.next().map(self.clone);
+        past.seen.0 = values.next().cloned();
         let missed = (version + 1..).zip(values);
-        either!(T, &mut past.missed, buffer => buffer.begin(missed, self.clone));
+        either!(T, &mut past.missed, buffer => buffer.begin(missed));
         Ok(())
     }
 }

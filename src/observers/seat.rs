@@ -267,15 +267,12 @@ impl<V> Buffer<V> {
     }
 
     /// Takes in what an unbounded one is to begin with. Clones one after the other: a panic leaves those before.
-    pub(crate) fn begin<'a, T: 'a>(
-        &mut self,
-        past: impl Iterator<Item = (u64, &'a T)>,
-        clone: fn(&T) -> T,
-    ) where
+    pub(crate) fn begin<'a, T: Clone + 'a>(&mut self, past: impl Iterator<Item = (u64, &'a T)>)
+    where
         V: Lies<T>,
     {
         if let Buffer::Unbounded { spill, .. } = self {
-            let past = past.map(|(seq, value)| (seq, V::of(clone(value))));
+            let past = past.map(|(seq, value)| (seq, V::of(value.clone())));
             spill.get_or_insert_default().extend(past);
         }
     }

@@ -1,7 +1,7 @@
 //! What ties derived states to those that they are derived from.
 
-use super::Origin;
-use crate::settle::{AnyState, Cause, Flow, Source};
+use super::{Left, Observers, Origin};
+use crate::settle::{AnyState, Cause, Debts, Flow, Source};
 use crate::slab::{Key, Slab};
 use crate::sync::Arc;
 use alloc::boxed::Box;
@@ -22,9 +22,14 @@ pub(crate) struct Tie<T> {
     pub(crate) origin: Origin,
 }
 
+/// Shows a commit to all that is derived from its state, and from that.
+type FlowDown<T> = fn(&mut Observers<T>, new: &T, Cause, &mut Debts, &mut Left<T>);
+
 /// The ties of one state, up and down.
 pub(crate) struct Ties<T> {
     down: Slab<Tie<T>>,
+    /// A function, and not a method: where nothing is derived, a program has none of it.
+    pub(super) flow: FlowDown<T>,
     pub(crate) height: u32,
     /// What it is derived from.
     pub(crate) sources: Vec<Source>,
@@ -44,6 +49,11 @@ impl<T> Ties<T> {
     pub(crate) const fn derived(height: u32, open: usize) -> Self {
         Self {
             down: Slab::new(),
+            flow: |observers, new, cause, debts, left| {
+                let mut flow = Flow::new(cause, debts.more());
+                observers.pass_on(new, &mut flow, left);
+                flow.run();
+            },
             height,
             sources: Vec::new(),
             open,
