@@ -52,9 +52,15 @@ fn without_std() -> PathBuf {
     for library in std::fs::read_dir(rustc(&["--print", "target-libdir"]).trim()).unwrap() {
         let library = library.unwrap();
         let name = library.file_name().into_string().unwrap();
-        if ["libcore-", "liballoc-", "libcompiler_builtins-"]
-            .iter()
-            .any(|bare| name.starts_with(bare))
+        // The last one is what `compiler_builtins` knows `core` by, where that was built in the old way.
+        if [
+            "libcore-",
+            "liballoc-",
+            "libcompiler_builtins-",
+            "librustc_std_workspace_core-",
+        ]
+        .iter()
+        .any(|bare| name.starts_with(bare))
         {
             std::fs::copy(library.path(), here.join(name)).unwrap();
         }
